@@ -1,0 +1,1 @@
+//! The compiler: importers, driver, artifact writer, command line.

@@ -1,0 +1,266 @@
+//! Kernels: what one fused group becomes. A parallel grid over a tree of `For / Copy / Mma / Vector / Wait` on buffers in named
+//! memory spaces. Tile, loop order, unrolling and buffer placement are data here, chosen by `passes`; a backend spells them.
+//!
+//! **Meaning.** Every statement means what its scalar loops mean, in order (`eval::kernel` runs exactly that). `Loop::Vector`
+//! and reductions under it permit reassociation; nothing else does. The grid's points are independent: they may run in any
+//! order and at the same time, so no two points write one element, and none reads what another writes.
+//!
+//! **Calling convention (CPU).**
+//! `void name(void *const *params, const int64_t *dims, int64_t begin, int64_t end, uint8_t *scratch)`:
+//! `params` in the order of [`Kernel::params`], `dims` in the order of [`Kernel::symbols`], grid points `begin..end` of the
+//! row-major linear grid, `scratch` the calling thread's own memory of [`Kernel::scratch`] bytes, 64-byte aligned.
+
+use std::sync::Arc;
+
+use crate::graph::id;
+use crate::ops::{BinaryOp, ReduceOp, UnaryOp};
+use crate::tensor::Num;
+use crate::types::{DType, Dim};
+
+id!(/// A buffer of a kernel: parameters first, then locals.
+    BufId);
+id!(/// An expression of a kernel.
+    ExprId);
+id!(/// A loop variable of a kernel; the first `grid.len()` are the grid's coordinates.
+    VarId);
+
+/// Memory a buffer lies in.
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Debug, serde::Serialize, serde::Deserialize)]
+pub enum Space {
+    /// Main memory (global memory on an NPU).
+    Memory,
+    /// Per-thread scratch in cache (CPU).
+    Panel,
+    /// Registers (CPU): a small buffer of known shape, indexed by constants once `Unroll` and `Vector` loops are spelled.
+    Register,
+    /// Ascend L1 buffer.
+    L1,
+    /// Ascend left operand of the cube unit.
+    L0A,
+    /// Ascend right operand of the cube unit.
+    L0B,
+    /// Ascend accumulator of the cube unit.
+    L0C,
+    /// Ascend unified buffer of the vector unit.
+    Ub,
+}
+
+/// How a kernel uses a parameter.
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Debug, serde::Serialize, serde::Deserialize)]
+#[allow(missing_docs)]
+pub enum Access {
+    Read,
+    Write,
+    ReadWrite,
+}
+
+/// A buffer: dense, row-major.
+#[derive(Clone, PartialEq, Debug)]
+pub struct Buffer {
+    /// Name in the text form: an identifier.
+    pub name: String,
+    /// Element type.
+    pub dtype: DType,
+    /// Extents; over the kernel's symbols for parameters, known for locals.
+    pub shape: Vec<Dim>,
+    /// Memory.
+    pub space: Space,
+    /// Use; `ReadWrite` for locals.
+    pub access: Access,
+}
+
+/// A typed scalar constant.
+#[derive(Clone, Copy, PartialEq, Debug)]
+pub struct Scalar {
+    /// Element type.
+    pub dtype: DType,
+    /// Value, representable in `dtype`.
+    pub value: Num,
+}
+
+/// An element of a buffer: one index (`i64`) an axis, and a condition under which it is read.
+#[derive(Clone, PartialEq, Debug)]
+pub struct Element {
+    /// Buffer.
+    pub buffer: BufId,
+    /// Indices, within the extents wherever the guard holds.
+    pub index: Vec<ExprId>,
+    /// `bool`; where false the buffer is not touched. `None`: always true.
+    pub guard: Option<ExprId>,
+}
+
+/// A scalar expression. Expressions form a DAG: `Kernel::exprs` in order, arguments backwards.
+#[derive(Clone, PartialEq, Debug)]
+pub enum Expr {
+    /// A constant.
+    Const(Scalar),
+    /// A loop variable, `i64`.
+    Var(VarId),
+    /// The value of an expression over the kernel's symbols, `i64`.
+    Dim(Dim),
+    /// An element, or `other` where the element's guard is false.
+    Load(Element, Option<ExprId>),
+    /// As the graph op of the same name. Arithmetic of types narrower than `f32` is done in `f32` and rounded.
+    Unary(UnaryOp, ExprId),
+    /// As the graph op of the same name. Integer indices never overflow.
+    Binary(BinaryOp, ExprId, ExprId),
+    /// `condition ? a : b`; both are computed.
+    Select(ExprId, ExprId, ExprId),
+    /// As the graph op `Cast`.
+    Cast(DType, ExprId),
+    /// Same bits, another type of equal size.
+    Bitcast(DType, ExprId),
+}
+
+/// How a loop is spelled.
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Debug, serde::Serialize, serde::Deserialize)]
+pub enum Loop {
+    /// One iteration after another.
+    Serial,
+    /// Iterations written out; the extent is a known small number.
+    Unroll,
+    /// Iterations side by side on vector lanes, tail masked. Holds `Vector` statements only (and `If`s that do not depend
+    /// on its variable). No iteration reads what another writes, but for reductions into one element.
+    Vector,
+}
+
+/// A statement.
+#[derive(Clone, PartialEq, Debug)]
+pub enum Stmt {
+    /// `for var in 0..extent { body }`.
+    For {
+        /// The variable; bound nowhere else.
+        var: VarId,
+        /// Iterations, `i64`; zero or less means none.
+        extent: ExprId,
+        /// Spelling.
+        kind: Loop,
+        /// Statements.
+        body: Vec<Stmt>,
+    },
+    /// `if cond { then }`.
+    If {
+        /// `bool`.
+        cond: ExprId,
+        /// Statements.
+        then: Vec<Stmt>,
+    },
+    /// `dst[index] = value`, or `dst[index] = reduce(dst[index], value)`. Skipped where `dst.guard` is false.
+    Vector {
+        /// Where to.
+        dst: Element,
+        /// What; of the buffer's dtype.
+        value: ExprId,
+        /// `Sum`, `Prod`, `Max` or `Min`; `None` overwrites.
+        reduce: Option<ReduceOp>,
+    },
+    /// A block moved without arithmetic: for all `vars`, `dst[..] = src[..]`, or `fill` where `src.guard` is false.
+    /// Loops that move nothing else (packing into a panel, DMA between memories).
+    Copy {
+        /// Variables and their extents, outermost first.
+        vars: Vec<(VarId, ExprId)>,
+        /// Where to.
+        dst: Element,
+        /// Where from.
+        src: Element,
+        /// Value where the source's guard is false.
+        fill: Option<ExprId>,
+    },
+    /// Matrix multiply-accumulate on a tile:
+    /// `for k in 0..depth, i in 0..rows, j in 0..cols: acc[i, j] += a(i, k) * b(k, j)`, products and sums in the dtype of `acc`.
+    Mma {
+        /// Accumulator, `[rows, cols]`, known extents, in `Register` (or `L0C`).
+        acc: BufId,
+        /// Row variable; its extent is the accumulator's first.
+        i: VarId,
+        /// Column variable.
+        j: VarId,
+        /// Depth variable.
+        k: VarId,
+        /// Depth.
+        depth: ExprId,
+        /// Left element, over `i` and `k` (not `j`). Its guard does not depend on `k`; where false the element is zero.
+        a: Element,
+        /// Right element, over `k` and `j` (not `i`). Where its guard is false the element is zero.
+        b: Element,
+    },
+    /// Waits until the named memories' outstanding copies are done. No effect on a CPU.
+    Wait {
+        /// Buffers waited for.
+        buffers: Vec<BufId>,
+        /// Why, for the reader.
+        reason: String,
+    },
+}
+
+/// A kernel.
+#[derive(Clone, PartialEq, Debug, Default)]
+pub struct Kernel {
+    /// Name by the written grammar (see `passes::lower::name`): an identifier.
+    pub name: String,
+    /// What it computes, for the header comment: the fused ops in order.
+    pub ops: Vec<String>,
+    /// Buffers the caller passes.
+    pub params: Vec<Buffer>,
+    /// Buffers of its own.
+    pub locals: Vec<Buffer>,
+    /// Symbols the caller passes.
+    pub symbols: Vec<Arc<str>>,
+    /// Parallel iteration space, outermost first.
+    pub grid: Vec<Dim>,
+    /// Number of loop variables, those of the grid included.
+    pub vars: u32,
+    /// Expressions.
+    pub exprs: Vec<Expr>,
+    /// Statements of one grid point.
+    pub body: Vec<Stmt>,
+}
+
+impl Kernel {
+    /// A buffer.
+    pub fn buffer(&self, b: BufId) -> &Buffer {
+        let i = b.index();
+        if i < self.params.len() { &self.params[i] } else { &self.locals[i - self.params.len()] }
+    }
+
+    /// Adds an expression, reusing an equal one.
+    pub fn expr(&mut self, e: Expr) -> ExprId {
+        // Kernels are small (tens to a few hundred expressions), and most repeats are recent.
+        if let Some(i) = self.exprs.iter().rposition(|x| *x == e) {
+            return ExprId(i as u32);
+        }
+        self.exprs.push(e);
+        ExprId(self.exprs.len() as u32 - 1)
+    }
+
+    /// A fresh loop variable.
+    pub fn var(&mut self) -> VarId {
+        self.vars += 1;
+        VarId(self.vars - 1)
+    }
+
+    /// Element type of an expression. Arguments are typed by construction; `verify` checks them.
+    pub fn dtype(&self, e: ExprId) -> DType {
+        match &self.exprs[e.index()] {
+            Expr::Const(s) => s.dtype,
+            Expr::Var(_) | Expr::Dim(_) => DType::I64,
+            Expr::Load(el, _) => self.buffer(el.buffer).dtype,
+            Expr::Unary(UnaryOp::IsNan | UnaryOp::IsInf, _) => DType::Bool,
+            Expr::Unary(_, a) => self.dtype(*a),
+            Expr::Binary(op, ..) if op.is_compare() => DType::Bool,
+            Expr::Binary(_, a, _) => self.dtype(*a),
+            Expr::Select(_, a, _) => self.dtype(*a),
+            Expr::Cast(d, _) | Expr::Bitcast(d, _) => *d,
+        }
+    }
+
+    /// Bytes of scratch a thread needs: the `Panel` locals, each on 64 bytes, in order.
+    pub fn scratch(&self) -> u64 {
+        self.locals.iter().filter(|b| b.space == Space::Panel).map(|b| local_bytes(b).next_multiple_of(64)).sum()
+    }
+}
+
+/// Bytes of a local buffer. Its extents are known (`verify`).
+pub fn local_bytes(b: &Buffer) -> u64 {
+    b.shape.iter().fold(b.dtype.size() as u64, |a, d| a.saturating_mul(d.known().unwrap_or(0).max(0) as u64))
+}

@@ -1,0 +1,27 @@
+//! Control flow. Regions see only their own inputs, so captures are ordinary arguments.
+
+use serde::{Deserialize, Serialize};
+
+use crate::graph::RegionId;
+
+/// `(cond: bool[], captures..) -> results of the taken region`. Both regions take the captures and give the same types.
+#[derive(Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Debug, Serialize, Deserialize)]
+pub struct If {
+    /// Taken when true.
+    pub then_region: RegionId,
+    /// Taken when false.
+    pub else_region: RegionId,
+}
+
+/// `(trip: i64[], cond: bool[], state.., captures..) -> (state.., scans..)`.
+/// The body takes `(iteration: i64[], cond: bool[], state.., captures..)` and gives `(cond: bool[], state.., scan element..)`.
+/// Runs while `iteration < trip` and `cond`. Scan results are stacked along a new first axis, of extent `trips`.
+#[derive(Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Debug, Serialize, Deserialize)]
+pub struct Loop {
+    /// Body.
+    pub body: RegionId,
+    /// Number of state values.
+    pub state: usize,
+    /// Extent of the scan results; a fresh symbol where it is not known.
+    pub trips: crate::types::Dim,
+}

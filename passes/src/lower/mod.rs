@@ -1,0 +1,1 @@
+//! Graph to program: every node becomes a kernel, the graph becomes a plan.

@@ -1,0 +1,1 @@
+//! Equality saturation with egg; the language is the IR's own op.

@@ -1,0 +1,1 @@
+//! Cases as data, real models, snapshots and conformance.
