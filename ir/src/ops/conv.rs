@@ -2,7 +2,12 @@
 
 use serde::{Deserialize, Serialize};
 
-use super::Real;
+use crate::eval::EvalError;
+use crate::graph::Graph;
+use crate::tensor::Tensor;
+use crate::types::TensorType;
+
+use super::{InferError, Real};
 
 /// Convolution: `(data [N, S.., C], weight [K.., C/groups, O]) -> [N, S'.., O]`.
 /// Out-of-range elements are zero. `S' = floor((S + lo + hi - dilation*(K-1) - 1) / stride) + 1`.
@@ -67,4 +72,38 @@ pub struct Pool {
     /// Round the output extent up: a last window may start inside and end past the padded range (ONNX `ceil_mode`), but
     /// never starts past the input plus the padding before.
     pub ceil: bool,
+}
+
+/// Result types; see [`super::infer()`].
+pub(super) fn infer_conv(_p: &Conv, _inputs: &[&TensorType], _g: &Graph) -> Result<Vec<TensorType>, InferError> {
+    InferError::fail("not written yet")
+}
+
+/// Results; see [`crate::eval::op`].
+pub(crate) fn eval_conv(_p: &Conv, _args: &[Tensor]) -> Result<Vec<Tensor>, EvalError> {
+    EvalError::fail("not written yet")
+}
+
+/// Result types; see [`super::infer()`].
+pub(super) fn infer_conv_transpose(
+    _p: &ConvTranspose,
+    _inputs: &[&TensorType],
+    _g: &Graph,
+) -> Result<Vec<TensorType>, InferError> {
+    InferError::fail("not written yet")
+}
+
+/// Results; see [`crate::eval::op`].
+pub(crate) fn eval_conv_transpose(_p: &ConvTranspose, _args: &[Tensor]) -> Result<Vec<Tensor>, EvalError> {
+    EvalError::fail("not written yet")
+}
+
+/// Result types; see [`super::infer()`].
+pub(super) fn infer_pool(_p: &Pool, _inputs: &[&TensorType], _g: &Graph) -> Result<Vec<TensorType>, InferError> {
+    InferError::fail("not written yet")
+}
+
+/// Results; see [`crate::eval::op`].
+pub(crate) fn eval_pool(_p: &Pool, _args: &[Tensor]) -> Result<Vec<Tensor>, EvalError> {
+    EvalError::fail("not written yet")
 }

@@ -2,6 +2,12 @@
 
 use serde::{Deserialize, Serialize};
 
+use super::InferError;
+use crate::eval::EvalError;
+use crate::graph::Graph;
+use crate::tensor::Tensor;
+use crate::types::{DType, TensorType};
+
 /// Scalar functions of one argument. On floats unless said otherwise.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Debug, Serialize, Deserialize)]
 #[allow(missing_docs)]
@@ -174,4 +180,54 @@ impl BinaryOp {
         use BinaryOp::*;
         matches!(self, Eq | Ne | Lt | Le | Gt | Ge)
     }
+}
+
+/// Result types; see [`super::infer()`].
+pub(super) fn infer_unary(_op: UnaryOp, _inputs: &[&TensorType]) -> Result<Vec<TensorType>, InferError> {
+    InferError::fail("not written yet")
+}
+
+/// Results; see [`crate::eval::op`].
+pub(crate) fn eval_unary(_op: UnaryOp, _args: &[Tensor]) -> Result<Vec<Tensor>, EvalError> {
+    EvalError::fail("not written yet")
+}
+
+/// Result types; see [`super::infer()`].
+pub(super) fn infer_binary(_op: BinaryOp, _inputs: &[&TensorType], _g: &Graph) -> Result<Vec<TensorType>, InferError> {
+    InferError::fail("not written yet")
+}
+
+/// Results; see [`crate::eval::op`].
+pub(crate) fn eval_binary(_op: BinaryOp, _args: &[Tensor]) -> Result<Vec<Tensor>, EvalError> {
+    EvalError::fail("not written yet")
+}
+
+/// Result types; see [`super::infer()`].
+pub(super) fn infer_select(_inputs: &[&TensorType], _g: &Graph) -> Result<Vec<TensorType>, InferError> {
+    InferError::fail("not written yet")
+}
+
+/// Results; see [`crate::eval::op`].
+pub(crate) fn eval_select(_args: &[Tensor]) -> Result<Vec<Tensor>, EvalError> {
+    EvalError::fail("not written yet")
+}
+
+/// Result types; see [`super::infer()`].
+pub(super) fn infer_cast(_to: DType, _inputs: &[&TensorType]) -> Result<Vec<TensorType>, InferError> {
+    InferError::fail("not written yet")
+}
+
+/// Results; see [`crate::eval::op`].
+pub(crate) fn eval_cast(_to: DType, _args: &[Tensor]) -> Result<Vec<Tensor>, EvalError> {
+    EvalError::fail("not written yet")
+}
+
+/// Result types; see [`super::infer()`].
+pub(super) fn infer_bitcast(_to: DType, _inputs: &[&TensorType]) -> Result<Vec<TensorType>, InferError> {
+    InferError::fail("not written yet")
+}
+
+/// Results; see [`crate::eval::op`].
+pub(crate) fn eval_bitcast(_to: DType, _args: &[Tensor]) -> Result<Vec<Tensor>, EvalError> {
+    EvalError::fail("not written yet")
 }

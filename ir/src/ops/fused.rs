@@ -2,7 +2,12 @@
 
 use serde::{Deserialize, Serialize};
 
-use super::Op;
+use crate::eval::{Ctx, EvalError};
+use crate::graph::Graph;
+use crate::tensor::Tensor;
+use crate::types::TensorType;
+
+use super::{InferError, Op};
 
 /// An argument inside a fused group.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Debug, Serialize, Deserialize)]
@@ -45,4 +50,29 @@ pub struct Tile {
     pub nc: u32,
     /// Depth of a block of the contraction; at least the depth means no split.
     pub kc: u32,
+}
+
+/// Result types; see [`super::infer()`].
+pub(super) fn infer_fused(_body: &Body, _inputs: &[&TensorType], _graph: &Graph) -> Result<Vec<TensorType>, InferError> {
+    InferError::fail("not written yet")
+}
+
+/// Results; see [`crate::eval::op`].
+pub(crate) fn eval_fused(_body: &Body, _args: &[Tensor], _ctx: &Ctx) -> Result<Vec<Tensor>, EvalError> {
+    EvalError::fail("not written yet")
+}
+
+/// Result types; see [`super::infer()`].
+pub(super) fn infer_tiled(
+    _body: &Body,
+    _tile: &Tile,
+    _inputs: &[&TensorType],
+    _graph: &Graph,
+) -> Result<Vec<TensorType>, InferError> {
+    InferError::fail("not written yet")
+}
+
+/// Results; see [`crate::eval::op`].
+pub(crate) fn eval_tiled(_body: &Body, _tile: &Tile, _args: &[Tensor], _ctx: &Ctx) -> Result<Vec<Tensor>, EvalError> {
+    EvalError::fail("not written yet")
 }

@@ -16,6 +16,7 @@ pub mod select;
 pub mod shape;
 pub mod source;
 
+mod dims;
 mod infer;
 
 pub use control::{If, Loop};
@@ -23,7 +24,7 @@ pub use conv::{Conv, ConvTranspose, Pool, PoolKind};
 pub use elementwise::{BinaryOp, UnaryOp};
 pub use fused::{Arg, Body, BodyNode, Tile};
 pub use gather::{Scatter, ScatterMode};
-pub use infer::{InferError, infer};
+pub use infer::{InferError, MAX_ELEMENTS, broadcast_shapes, check_extents, infer, same_extent, unify_extent};
 pub use recurrent::{Direction, Gru, Lstm};
 pub use reduce::{Cumulative, NormKind, ReduceOp};
 pub use resize::{Coord, Nearest, Resize, ResizeMode};

@@ -2,7 +2,12 @@
 
 use serde::{Deserialize, Serialize};
 
-use super::Real;
+use crate::eval::{Ctx, EvalError};
+use crate::graph::Graph;
+use crate::tensor::Tensor;
+use crate::types::TensorType;
+
+use super::{InferError, Real};
 
 /// Order of the steps.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Debug, Serialize, Deserialize)]
@@ -40,4 +45,24 @@ pub struct Gru {
     pub clip: Option<Real>,
     /// Apply the reset gate after the recurrent product (ONNX `linear_before_reset`).
     pub linear_before_reset: bool,
+}
+
+/// Result types; see [`super::infer()`].
+pub(super) fn infer_lstm(_p: &Lstm, _inputs: &[&TensorType], _graph: &Graph) -> Result<Vec<TensorType>, InferError> {
+    InferError::fail("not written yet")
+}
+
+/// Results; see [`crate::eval::op`].
+pub(crate) fn eval_lstm(_p: &Lstm, _args: &[Tensor], _ctx: &Ctx) -> Result<Vec<Tensor>, EvalError> {
+    EvalError::fail("not written yet")
+}
+
+/// Result types; see [`super::infer()`].
+pub(super) fn infer_gru(_p: &Gru, _inputs: &[&TensorType], _graph: &Graph) -> Result<Vec<TensorType>, InferError> {
+    InferError::fail("not written yet")
+}
+
+/// Results; see [`crate::eval::op`].
+pub(crate) fn eval_gru(_p: &Gru, _args: &[Tensor], _ctx: &Ctx) -> Result<Vec<Tensor>, EvalError> {
+    EvalError::fail("not written yet")
 }

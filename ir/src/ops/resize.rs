@@ -2,8 +2,12 @@
 
 use serde::{Deserialize, Serialize};
 
-use super::Real;
-use crate::types::Dim;
+use crate::eval::{Ctx, EvalError};
+use crate::graph::Graph;
+use crate::tensor::Tensor;
+
+use super::{InferError, Real};
+use crate::types::{Dim, TensorType};
 
 /// Interpolation.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Debug, Serialize, Deserialize)]
@@ -59,4 +63,14 @@ pub struct Resize {
     pub exclude_outside: bool,
     /// Value outside the region, for `TfCropAndResize`.
     pub extrapolation: Real,
+}
+
+/// Result types; see [`super::infer()`].
+pub(super) fn infer_resize(_p: &Resize, _inputs: &[&TensorType], _graph: &Graph) -> Result<Vec<TensorType>, InferError> {
+    InferError::fail("not written yet")
+}
+
+/// Results; see [`crate::eval::op`].
+pub(crate) fn eval_resize(_p: &Resize, _args: &[Tensor], _ctx: &Ctx) -> Result<Vec<Tensor>, EvalError> {
+    EvalError::fail("not written yet")
 }

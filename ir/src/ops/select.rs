@@ -2,7 +2,12 @@
 
 use serde::{Deserialize, Serialize};
 
-use crate::types::Dim;
+use super::InferError;
+use crate::eval::{Ctx, EvalError};
+use crate::graph::Graph;
+use crate::tensor::Tensor;
+
+use crate::types::{Dim, TensorType};
 
 /// The `k` largest or smallest along an axis, ties by lower index. `sorted` is always honoured.
 #[derive(Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Debug, Serialize, Deserialize)]
@@ -22,4 +27,34 @@ pub struct Nms {
     pub center: bool,
     /// Name of the dimension that counts the results; its value is known after the op has run.
     pub count: Dim,
+}
+
+/// Result types; see [`super::infer()`].
+pub(super) fn infer_topk(_p: &TopK, _inputs: &[&TensorType], _graph: &Graph) -> Result<Vec<TensorType>, InferError> {
+    InferError::fail("not written yet")
+}
+
+/// Results; see [`crate::eval::op`].
+pub(crate) fn eval_topk(_p: &TopK, _args: &[Tensor], _ctx: &Ctx) -> Result<Vec<Tensor>, EvalError> {
+    EvalError::fail("not written yet")
+}
+
+/// Result types; see [`super::infer()`].
+pub(super) fn infer_nms(_p: &Nms, _inputs: &[&TensorType], _graph: &Graph) -> Result<Vec<TensorType>, InferError> {
+    InferError::fail("not written yet")
+}
+
+/// Results; see [`crate::eval::op`].
+pub(crate) fn eval_nms(_p: &Nms, _args: &[Tensor], _ctx: &Ctx) -> Result<Vec<Tensor>, EvalError> {
+    EvalError::fail("not written yet")
+}
+
+/// Result types; see [`super::infer()`].
+pub(super) fn infer_nonzero(_count: &Dim, _inputs: &[&TensorType], _graph: &Graph) -> Result<Vec<TensorType>, InferError> {
+    InferError::fail("not written yet")
+}
+
+/// Results; see [`crate::eval::op`].
+pub(crate) fn eval_nonzero(_count: &Dim, _args: &[Tensor], _ctx: &Ctx) -> Result<Vec<Tensor>, EvalError> {
+    EvalError::fail("not written yet")
 }
