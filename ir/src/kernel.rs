@@ -69,8 +69,8 @@ pub struct Buffer {
     pub access: Access,
 }
 
-/// A typed scalar constant.
-#[derive(Clone, Copy, PartialEq, Debug)]
+/// A typed scalar constant. Two are equal when their bits are: `-0.0` is not `0.0`, and a NaN equals itself.
+#[derive(Clone, Copy, Debug)]
 pub struct Scalar {
     /// Element type.
     pub dtype: DType,
@@ -78,8 +78,32 @@ pub struct Scalar {
     pub value: Num,
 }
 
+impl Scalar {
+    fn bits(&self) -> (DType, u8, u128) {
+        match self.value {
+            Num::Float(x) => (self.dtype, 0, x.to_bits().into()),
+            Num::Int(i) => (self.dtype, 1, i as u128),
+            Num::Complex(r, i) => (self.dtype, 2, u128::from(r.to_bits()) << 64 | u128::from(i.to_bits())),
+        }
+    }
+}
+
+impl PartialEq for Scalar {
+    fn eq(&self, o: &Scalar) -> bool {
+        self.bits() == o.bits()
+    }
+}
+
+impl Eq for Scalar {}
+
+impl std::hash::Hash for Scalar {
+    fn hash<H: std::hash::Hasher>(&self, h: &mut H) {
+        self.bits().hash(h);
+    }
+}
+
 /// An element of a buffer: one index (`i64`) an axis, and a condition under which it is read.
-#[derive(Clone, PartialEq, Debug)]
+#[derive(Clone, PartialEq, Eq, Hash, Debug)]
 pub struct Element {
     /// Buffer.
     pub buffer: BufId,
@@ -90,7 +114,7 @@ pub struct Element {
 }
 
 /// A scalar expression. Expressions form a DAG: `Kernel::exprs` in order, arguments backwards.
-#[derive(Clone, PartialEq, Debug)]
+#[derive(Clone, PartialEq, Eq, Hash, Debug)]
 pub enum Expr {
     /// A constant.
     Const(Scalar),
