@@ -1,1 +1,7 @@
-//! Graph to program: every node becomes a kernel, the graph becomes a plan.
+//! Lowering: from an optimised graph to kernels and a plan.
+
+pub mod body;
+pub mod builder;
+mod compact;
+pub mod index;
+pub mod inline;

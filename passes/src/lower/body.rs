@@ -1,0 +1,171 @@
+//! What a body's lowering knows and makes. Every lowering (pointwise, reduction, contraction, ..) has the form
+//! `fn lower(cx: &mut BodyCx) -> Result<(), String>`: it reads the body, its types and the target, and appends calls.
+//!
+//! One body usually becomes one call. Where it takes several (packing, a normalisation in two passes, a body outside the usual
+//! classes) the calls run in order and pass values through temporaries: [`BodyCx::temp`] gives an [`Operand::Temp`] that a
+//! later kernel binds with `KernelBuilder::param`; the planner places it in the arena for just that span.
+//!
+//! Constants: an input that the graph knows has [`Input::constant`]. One of a single element becomes an immediate in `inline`; a matrix
+//! for `Mma` is taken from there, its rearrangement described by `Panels` and bound with `KernelBuilder::weight`, after which
+//! nothing refers to the original and it is not written to the artifact.
+
+use std::sync::Arc;
+
+use beiming_ir::graph::{Graph, Node};
+use beiming_ir::ops::{self, Arg, Body, BodyNode, Op, Tile};
+use beiming_ir::target::Target;
+use beiming_ir::tensor::Tensor;
+use beiming_ir::types::{DType, Dim, Symbols, TensorType};
+
+use super::builder::{Call, Operand};
+
+/// An input of a body.
+#[derive(Clone, Debug)]
+pub struct Input<'a> {
+    /// Its type.
+    pub ty: TensorType,
+    /// Its value, where the graph knows it.
+    pub constant: Option<&'a Tensor>,
+}
+
+/// A body being lowered.
+pub struct BodyCx<'a> {
+    /// The machine.
+    pub target: &'a Target,
+    /// Ranges of the symbols.
+    pub symbols: &'a Symbols,
+    /// The ops; a bare op is a body of one node.
+    pub body: Arc<Body>,
+    /// Tile chosen for the contraction, if any.
+    pub tile: Option<Tile>,
+    /// The inputs.
+    pub inputs: Vec<Input<'a>>,
+    /// Result type (the first) of each node.
+    pub types: Vec<TensorType>,
+    /// Result types of the whole.
+    pub outputs: Vec<TensorType>,
+    /// Temporaries, by `Operand::Temp`.
+    pub temps: Vec<TensorType>,
+    /// The calls made so far.
+    pub calls: Vec<Call>,
+}
+
+impl<'a> BodyCx<'a> {
+    /// The body of a node. Errors where a node inside the body does not type.
+    pub fn new(target: &'a Target, symbols: &'a Symbols, graph: &'a Graph, node: &'a Node) -> Result<BodyCx<'a>, String> {
+        let inputs: Vec<Input<'a>> =
+            node.inputs.iter().map(|v| Input { ty: graph.ty(*v).clone(), constant: graph.const_of(*v) }).collect();
+        let outputs: Vec<TensorType> = node.outputs.iter().map(|v| graph.ty(*v).clone()).collect();
+        let (body, tile) = match &node.op {
+            Op::Fused(b) => (b.clone(), None),
+            Op::Tiled { body, tile } => (body.clone(), Some(*tile)),
+            op => {
+                let args = (0..inputs.len() as u32).map(Arg::Input).collect();
+                let n = BodyNode { op: op.clone(), args };
+                (Arc::new(Body { inputs: inputs.len() as u32, nodes: vec![n] }), None)
+            }
+        };
+        let mut types: Vec<TensorType> = Vec::with_capacity(body.nodes.len());
+        for (i, n) in body.nodes.iter().enumerate() {
+            if i + 1 == body.nodes.len() {
+                types.push(outputs.first().cloned().ok_or("a node without results")?);
+                break;
+            }
+            let args: Vec<&TensorType> = n
+                .args
+                .iter()
+                .map(|a| match a {
+                    Arg::Input(k) => inputs.get(*k as usize).map(|x| &x.ty),
+                    Arg::Node(k) => types.get(*k as usize),
+                })
+                .collect::<Option<_>>()
+                .ok_or("a body refers to an argument it does not have")?;
+            let ty = ops::infer(&n.op, &args, graph).map_err(|e| e.to_string())?;
+            types.push(ty.into_iter().next().ok_or("an op without results")?);
+        }
+        Ok(BodyCx { target, symbols, body, tile, inputs, types, outputs, temps: vec![], calls: vec![] })
+    }
+
+    /// Type of an argument.
+    pub fn ty(&self, a: Arg) -> &TensorType {
+        match a {
+            Arg::Input(n) => &self.inputs[n as usize].ty,
+            Arg::Node(n) => &self.types[n as usize],
+        }
+    }
+
+    /// The value the body computes.
+    pub fn result(&self) -> Arg {
+        Arg::Node(self.body.nodes.len() as u32 - 1)
+    }
+
+    /// Type of the first result.
+    pub fn out(&self) -> &TensorType {
+        &self.outputs[0]
+    }
+
+    /// Position of the one node that is neither a view nor elementwise.
+    pub fn anchor(&self) -> Option<usize> {
+        self.body.nodes.iter().position(|n| is_anchor(&n.op))
+    }
+
+    /// Elements of a native vector of `dtype`.
+    pub fn lanes(&self, dtype: DType) -> usize {
+        self.target.lanes(dtype.size())
+    }
+
+    /// A temporary of the given type.
+    pub fn temp(&mut self, ty: TensorType) -> Operand {
+        self.temps.push(ty);
+        Operand::Temp(self.temps.len() as u32 - 1)
+    }
+
+    /// Appends a call.
+    pub fn call(&mut self, call: Call) {
+        self.calls.push(call);
+    }
+
+    /// A value to weigh choices by, for an extent that may be symbolic: the known value, or a middling one of its range.
+    pub fn typical(&self, d: &Dim) -> i64 {
+        typical(d, self.symbols)
+    }
+
+    /// Names of the ops in order, for the kernel's header comment.
+    pub fn op_names(&self) -> Vec<String> {
+        self.body.nodes.iter().map(|n| n.op.name()).collect()
+    }
+
+    /// Arithmetic operations of the elementwise nodes (views are free).
+    pub fn elementwise_flops(&self) -> Dim {
+        let each = self.body.nodes.iter().zip(&self.types).filter(|(n, _)| n.op.is_elementwise());
+        each.fold(Dim::Known(0), |a, (_, t)| a + t.numel())
+    }
+}
+
+/// The known value of an extent, or a middling one of its range.
+pub fn typical(d: &Dim, symbols: &Symbols) -> i64 {
+    match d.known() {
+        Some(v) => v,
+        None => {
+            let r = d.range(symbols);
+            r.lo.max(r.hi.min(128))
+        }
+    }
+}
+
+/// Ops that a body holds at most one of: the rest are views and elementwise.
+pub fn is_anchor(op: &Op) -> bool {
+    matches!(
+        op,
+        Op::MatMul { .. }
+            | Op::Conv(_)
+            | Op::ConvTranspose(_)
+            | Op::Pool(_)
+            | Op::Reduce { .. }
+            | Op::ArgReduce { .. }
+            | Op::Softmax { .. }
+            | Op::Norm { .. }
+            | Op::Cumulative(_)
+            | Op::Scatter(_)
+    )
+}
