@@ -1,1 +1,4 @@
-//! Equality saturation with egg; the language is the IR's own op.
+//! Equality saturation over the IR's own ops.
+
+pub mod limits;
+pub mod rules;
