@@ -34,13 +34,14 @@ pub fn decode(dtype: DType, b: &[u8]) -> Num {
     }
 }
 
-/// Appends one element, rounding floats to nearest even and wrapping integers modulo two to the width.
+/// Appends one element, rounding floats to nearest even and wrapping integers modulo two to the width. Every NaN of a type
+/// of 16 bits or more becomes the positive quiet one: which NaN an operation makes depends on the processor.
 pub fn encode(dtype: DType, v: Num, out: &mut Vec<u8>) {
     match dtype {
-        DType::F64 => out.extend(v.to_f64().to_le_bytes()),
-        DType::F32 => out.extend((v.to_f64() as f32).to_le_bytes()),
-        DType::F16 => out.extend(f16::from_f64(v.to_f64()).to_le_bytes()),
-        DType::BF16 => out.extend(bf16::from_f64(v.to_f64()).to_le_bytes()),
+        DType::F64 => out.extend(one_nan(v.to_f64()).to_le_bytes()),
+        DType::F32 => out.extend((one_nan(v.to_f64()) as f32).to_le_bytes()),
+        DType::F16 => out.extend(f16::from_f32(to_odd_f32(v.to_f64())).to_le_bytes()),
+        DType::BF16 => out.extend(bf16::from_f32(to_odd_f32(v.to_f64())).to_le_bytes()),
         DType::F8E4M3FN | DType::F8E4M3FNUZ | DType::F8E5M2 | DType::F8E5M2FNUZ | DType::F8E8M0 | DType::F4E2M1 => {
             out.push(small_float(dtype).encode(v.to_f64()));
         }
@@ -72,9 +73,57 @@ pub fn encode(dtype: DType, v: Num, out: &mut Vec<u8>) {
 
 /// The value of `v` after rounding to `dtype`.
 pub fn round_to(dtype: DType, v: Num) -> Num {
+    match (dtype, v) {
+        // What `encode` and `decode` would give, without the detour.
+        (DType::F64, Num::Float(x)) => return Num::Float(one_nan(x)),
+        (DType::F32, Num::Float(x)) => return Num::Float(f64::from(one_nan(x) as f32)),
+        (DType::I64, Num::Int(i)) => return Num::Int((i as i64).into()),
+        (DType::I32, Num::Int(i)) => return Num::Int((i as i32).into()),
+        (DType::U8, Num::Int(i)) => return Num::Int((i as u8).into()),
+        (DType::Bool, Num::Int(i)) => return Num::Int((i != 0).into()),
+        _ => {}
+    }
     let mut b = Vec::with_capacity(16);
     encode(dtype, v, &mut b);
     decode(dtype, &b)
+}
+
+/// Rounds to `f32` so that a second rounding to a shorter format is as if there had been one: an inexact result takes the odd
+/// neighbour (Boldo and Melquiond, "When double rounding is odd"). `half`'s own conversion from `f64` drops the low bits, and
+/// on some processors rounds twice.
+fn to_odd_f32(x: f64) -> f32 {
+    let y = one_nan(x) as f32;
+    if f64::from(y) == x || x.is_nan() || y.to_bits() & 1 == 1 {
+        return y;
+    }
+    // `y` is even and not exact, so the odd neighbour is the one on the other side of `x`. Infinity counts as even.
+    let up = f64::from(y).abs() < x.abs();
+    f32::from_bits(if up { y.to_bits() + 1 } else { y.to_bits() - 1 })
+}
+
+fn one_nan(x: f64) -> f64 {
+    if x.is_nan() { f64::NAN } else { x }
+}
+
+/// The identity of `max`: minus infinity, or the smallest value of a type without one.
+pub fn lowest(dtype: DType) -> Num {
+    extreme(dtype, f64::NEG_INFINITY, |(lo, _)| lo)
+}
+
+/// The identity of `min`: infinity, or the largest value of a type without one.
+pub fn highest(dtype: DType) -> Num {
+    extreme(dtype, f64::INFINITY, |(_, hi)| hi)
+}
+
+fn extreme(dtype: DType, infinity: f64, bound: impl Fn((i128, i128)) -> i128) -> Num {
+    if let Some(range) = dtype.int_range() {
+        return Num::Int(bound(range));
+    }
+    if matches!(round_to(dtype, Num::Float(infinity)), Num::Float(x) if x == infinity) {
+        return Num::Float(infinity);
+    }
+    let codes = (0..=u8::MAX).map(|b| decode(dtype, &[b]).to_f64()).filter(|x| x.is_finite());
+    Num::Float(if infinity > 0.0 { codes.fold(f64::MIN, f64::max) } else { codes.fold(f64::MAX, f64::min) })
 }
 
 /// An 8- or 4-bit float format. Sources: OCP 8-bit floating point specification 1.0, OCP microscaling formats 1.0, and
@@ -195,5 +244,63 @@ impl SmallFloat {
             return 0;
         }
         mag as u8 | if neg && self.signed { 1 << width } else { 0 }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn rounded(dtype: DType, x: f64) -> f64 {
+        round_to(dtype, Num::Float(x)).to_f64()
+    }
+
+    #[test]
+    fn halves_are_rounded_once() {
+        // Just past the middle of two neighbours, by less than a unit of f32: rounding by way of f32 would see a tie.
+        let tie = 1.0 + 2f64.powi(-11);
+        assert_eq!(rounded(DType::F16, tie), 1.0);
+        assert_eq!(rounded(DType::F16, tie + 2f64.powi(-40)), 1.0 + 2f64.powi(-10));
+        assert_eq!(rounded(DType::F16, -tie - 2f64.powi(-40)), -1.0 - 2f64.powi(-10));
+        assert_eq!(rounded(DType::F16, tie + 2f64.powi(-10) - 2f64.powi(-40)), 1.0 + 2f64.powi(-10));
+        let tie = 1.0 + 2f64.powi(-8);
+        assert_eq!(rounded(DType::BF16, tie), 1.0);
+        assert_eq!(rounded(DType::BF16, tie + 2f64.powi(-40)), 1.0 + 2f64.powi(-7));
+        assert_eq!(rounded(DType::F16, 65519.999999999), 65504.0);
+        assert_eq!(rounded(DType::F16, 65520.0), f64::INFINITY);
+        assert_eq!(rounded(DType::F16, 1e300), f64::INFINITY);
+        assert_eq!(rounded(DType::F16, 2f64.powi(-25)), 0.0);
+        assert_eq!(rounded(DType::F16, 2f64.powi(-25) * (1.0 + 2f64.powi(-40))), 2f64.powi(-24));
+        assert_eq!(rounded(DType::BF16, f64::NEG_INFINITY), f64::NEG_INFINITY);
+    }
+
+    #[test]
+    fn every_half_survives() {
+        for bits in 0..=u16::MAX {
+            for (dtype, x) in [(DType::F16, f16::from_bits(bits).to_f64()), (DType::BF16, bf16::from_bits(bits).to_f64())] {
+                let y = rounded(dtype, x);
+                assert!(y.to_bits() == x.to_bits() || (x.is_nan() && y.is_nan()), "{dtype} {bits:#x}");
+            }
+        }
+    }
+
+    #[test]
+    fn nan_has_one_form() {
+        let mut b = vec![];
+        for dtype in [DType::F64, DType::F32, DType::F16, DType::BF16] {
+            encode(dtype, Num::Float(-f64::NAN), &mut b);
+        }
+        assert_eq!(b, [0, 0, 0, 0, 0, 0, 0xf8, 0x7f, 0, 0, 0xc0, 0x7f, 0, 0x7e, 0xc0, 0x7f]);
+    }
+
+    #[test]
+    fn extremes() {
+        assert_eq!(lowest(DType::F32), Num::Float(f64::NEG_INFINITY));
+        assert_eq!(highest(DType::F8E5M2), Num::Float(f64::INFINITY));
+        assert_eq!(highest(DType::F8E4M3FN), Num::Float(448.0));
+        assert_eq!(lowest(DType::F8E4M3FNUZ), Num::Float(-240.0));
+        assert_eq!(lowest(DType::F4E2M1), Num::Float(-6.0));
+        assert_eq!((lowest(DType::I4), highest(DType::U64)), (Num::Int(-8), Num::Int(u64::MAX.into())));
+        assert_eq!((lowest(DType::Bool), highest(DType::Bool)), (Num::Int(0), Num::Int(1)));
     }
 }

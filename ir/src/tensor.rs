@@ -133,6 +133,19 @@ impl Tensor {
         Tensor { dtype, shape: shape.to_vec(), data: bytes.into() }
     }
 
+    /// A tensor from values in row-major order, rounded or wrapped to `dtype`. Panics where the count does not match `shape`.
+    pub fn from_f64(dtype: DType, shape: &[usize], v: &[f64]) -> Tensor {
+        assert_eq!(shape.iter().product::<usize>(), v.len(), "one value an element");
+        if dtype == DType::F32 {
+            let mut bytes = vec![0; v.len() * 4];
+            for (b, x) in bytes.chunks_exact_mut(4).zip(v) {
+                b.copy_from_slice(&if x.is_nan() { f32::NAN } else { *x as f32 }.to_le_bytes());
+            }
+            return Tensor { dtype, shape: shape.to_vec(), data: bytes.into() };
+        }
+        Tensor::build(dtype, shape, |i| Num::Float(v[i]))
+    }
+
     /// A rank-0 tensor.
     pub fn scalar(dtype: DType, v: Num) -> Tensor {
         Tensor::build(dtype, &[], |_| v)

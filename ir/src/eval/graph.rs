@@ -8,6 +8,9 @@ use crate::ops::{
 use crate::tensor::Tensor;
 use crate::types::{Dim, TensorType};
 
+/// What `graph_traced` shows every node's results to.
+pub type Trace<'a> = dyn FnMut(NodeId, &[Tensor]) -> Result<(), EvalError> + 'a;
+
 /// Runs a graph. Symbols are bound from the shapes of `inputs`: an input axis whose extent is a bare symbol gives its value,
 /// and every other extent must agree with it. Errors name the node.
 pub fn graph(g: &Graph, inputs: &[Tensor]) -> Result<Vec<Tensor>, EvalError> {
@@ -21,20 +24,11 @@ pub fn region(g: &Graph, inputs: &[Tensor], dims: &Dims) -> Result<Vec<Tensor>, 
 
 /// Runs a graph and shows every node's results to `trace`, in order, before values that are not needed any more are freed.
 /// An error of `trace` stops the run. Regions run inside their node and are not traced.
-pub fn graph_traced(
-    g: &Graph,
-    inputs: &[Tensor],
-    trace: &mut dyn FnMut(NodeId, &[Tensor]) -> Result<(), EvalError>,
-) -> Result<Vec<Tensor>, EvalError> {
+pub fn graph_traced(g: &Graph, inputs: &[Tensor], trace: &mut Trace) -> Result<Vec<Tensor>, EvalError> {
     walk(g, inputs, &Dims::new(), trace)
 }
 
-fn walk(
-    g: &Graph,
-    inputs: &[Tensor],
-    dims: &Dims,
-    trace: &mut dyn FnMut(NodeId, &[Tensor]) -> Result<(), EvalError>,
-) -> Result<Vec<Tensor>, EvalError> {
+fn walk(g: &Graph, inputs: &[Tensor], dims: &Dims, trace: &mut Trace) -> Result<Vec<Tensor>, EvalError> {
     let mut dims = dims.clone();
     let types: Vec<&TensorType> = g.inputs.iter().map(|v| g.ty(*v)).collect();
     let label = |i: usize| format!("input {i} `{}`", g.value(g.inputs[i]).name);

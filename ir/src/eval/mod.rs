@@ -8,7 +8,7 @@ use std::sync::Arc;
 
 use thiserror::Error;
 
-pub use self::graph::{graph, graph_traced, op, region};
+pub use self::graph::{Trace, graph, graph_traced, op, region};
 pub use self::kernel::kernel;
 use crate::graph::Graph;
 use crate::types::Dim;

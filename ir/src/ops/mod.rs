@@ -18,6 +18,7 @@ pub mod source;
 
 mod dims;
 mod infer;
+pub(crate) mod walk;
 
 pub use control::{If, Loop};
 pub use conv::{Conv, ConvTranspose, Pool, PoolKind};
