@@ -2,12 +2,11 @@
 
 use serde::{Deserialize, Serialize};
 
-use crate::eval::{Ctx, EvalError};
+use super::{InferError, Op};
+use crate::eval::{self, Ctx, EvalError};
 use crate::graph::Graph;
 use crate::tensor::Tensor;
 use crate::types::TensorType;
-
-use super::{InferError, Op};
 
 /// An argument inside a fused group.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Debug, Serialize, Deserialize)]
@@ -52,27 +51,63 @@ pub struct Tile {
     pub kc: u32,
 }
 
+/// Calls `step` for every node of `body` with its arguments; `T` is what stands for a value. Gives the last node's results.
+fn walk<T: Clone>(
+    body: &Body,
+    inputs: &[T],
+    mut step: impl FnMut(&Op, &[T]) -> Result<Vec<T>, String>,
+) -> Result<Vec<T>, String> {
+    if inputs.len() != body.inputs as usize {
+        return Err(format!("the group takes {} arguments, got {}", body.inputs, inputs.len()));
+    }
+    // The first result of every node so far.
+    let mut values: Vec<T> = Vec::with_capacity(body.nodes.len());
+    let mut last = Err("the group is empty".to_string());
+    for (i, node) in body.nodes.iter().enumerate() {
+        if matches!(node.op, Op::Constant(_) | Op::If(_) | Op::Loop(_) | Op::Fused(_) | Op::Tiled { .. }) {
+            return Err(format!("node {i} of the group is `{}`, which cannot be fused", node.op.name()));
+        }
+        let value = |a: &Arg| match *a {
+            Arg::Input(k) => inputs.get(k as usize).cloned(),
+            Arg::Node(k) => values.get(k as usize).cloned(),
+        };
+        let find = |a: &Arg| value(a).ok_or_else(|| format!("node {i} of the group refers to {a:?}, which is not before it"));
+        let args = node.args.iter().map(find).collect::<Result<Vec<T>, String>>()?;
+        let results = step(&node.op, &args).map_err(|e| format!("node {i} of the group: {e}"))?;
+        let first = results.first().cloned().ok_or_else(|| format!("node {i} of the group has no result"))?;
+        values.push(first);
+        last = Ok(results);
+    }
+    last
+}
+
 /// Result types; see [`super::infer()`].
-pub(super) fn infer_fused(_body: &Body, _inputs: &[&TensorType], _graph: &Graph) -> Result<Vec<TensorType>, InferError> {
-    InferError::fail("not written yet")
+pub(super) fn infer_fused(body: &Body, inputs: &[&TensorType], graph: &Graph) -> Result<Vec<TensorType>, InferError> {
+    let inputs: Vec<TensorType> = inputs.iter().map(|t| (*t).clone()).collect();
+    let step =
+        |op: &Op, args: &[TensorType]| super::infer(op, &args.iter().collect::<Vec<_>>(), graph).map_err(|e| e.to_string());
+    walk(body, &inputs, step).map_err(InferError::new)
 }
 
 /// Results; see [`crate::eval::op`].
-pub(crate) fn eval_fused(_body: &Body, _args: &[Tensor], _ctx: &Ctx) -> Result<Vec<Tensor>, EvalError> {
-    EvalError::fail("not written yet")
+pub(crate) fn eval_fused(body: &Body, args: &[Tensor], ctx: &Ctx) -> Result<Vec<Tensor>, EvalError> {
+    walk(body, args, |op, args| eval::op(op, args, ctx.graph, ctx.dims).map_err(|e| e.0)).map_err(EvalError)
 }
 
 /// Result types; see [`super::infer()`].
 pub(super) fn infer_tiled(
-    _body: &Body,
-    _tile: &Tile,
-    _inputs: &[&TensorType],
-    _graph: &Graph,
+    body: &Body,
+    tile: &Tile,
+    inputs: &[&TensorType],
+    graph: &Graph,
 ) -> Result<Vec<TensorType>, InferError> {
-    InferError::fail("not written yet")
+    let Tile { mr, nr, mc, nc, kc } = *tile;
+    InferError::check([mr, nr, mc, nc, kc].iter().all(|n| *n > 0), || format!("{tile:?} has an extent of zero"))?;
+    InferError::check(mc % mr == 0 && nc % nr == 0, || format!("{tile:?}: mc must be a multiple of mr, and nc of nr"))?;
+    infer_fused(body, inputs, graph)
 }
 
-/// Results; see [`crate::eval::op`].
-pub(crate) fn eval_tiled(_body: &Body, _tile: &Tile, _args: &[Tensor], _ctx: &Ctx) -> Result<Vec<Tensor>, EvalError> {
-    EvalError::fail("not written yet")
+/// Results; see [`crate::eval::op`]. A tile does not change what a group means.
+pub(crate) fn eval_tiled(body: &Body, _tile: &Tile, args: &[Tensor], ctx: &Ctx) -> Result<Vec<Tensor>, EvalError> {
+    eval_fused(body, args, ctx)
 }

@@ -17,7 +17,10 @@ pub mod shape;
 pub mod source;
 
 mod dims;
+mod index;
 mod infer;
+#[cfg(test)]
+mod testing;
 pub(crate) mod walk;
 
 pub use control::{If, Loop};

@@ -1,13 +1,14 @@
 //! Recurrent layers. Shapes: T steps, B batch, I input size, H hidden size, D directions (1 or 2).
 
+mod eval;
 use serde::{Deserialize, Serialize};
 
-use crate::eval::{Ctx, EvalError};
+use super::infer::{ShapeText, arity};
+use super::{InferError, Real, unify_extent};
 use crate::graph::Graph;
-use crate::tensor::Tensor;
-use crate::types::TensorType;
+use crate::types::{DType, Dim, TensorType};
 
-use super::{InferError, Real};
+pub(crate) use eval::{eval_gru, eval_lstm};
 
 /// Order of the steps.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Debug, Serialize, Deserialize)]
@@ -47,22 +48,64 @@ pub struct Gru {
     pub linear_before_reset: bool,
 }
 
-/// Result types; see [`super::infer()`].
-pub(super) fn infer_lstm(_p: &Lstm, _inputs: &[&TensorType], _graph: &Graph) -> Result<Vec<TensorType>, InferError> {
-    InferError::fail("not written yet")
-}
-
-/// Results; see [`crate::eval::op`].
-pub(crate) fn eval_lstm(_p: &Lstm, _args: &[Tensor], _ctx: &Ctx) -> Result<Vec<Tensor>, EvalError> {
-    EvalError::fail("not written yet")
+impl Direction {
+    /// Number of directions D.
+    pub fn count(self) -> usize {
+        if self == Direction::Bidirectional { 2 } else { 1 }
+    }
 }
 
 /// Result types; see [`super::infer()`].
-pub(super) fn infer_gru(_p: &Gru, _inputs: &[&TensorType], _graph: &Graph) -> Result<Vec<TensorType>, InferError> {
-    InferError::fail("not written yet")
+pub(super) fn infer_lstm(p: &Lstm, inputs: &[&TensorType], graph: &Graph) -> Result<Vec<TensorType>, InferError> {
+    arity(inputs, 8)?;
+    let (y, state) = infer_layer(p.direction, p.hidden, 4, p.clip, inputs, graph)?;
+    check("c0", inputs[6], state.dtype, &state.shape, graph)?;
+    check("peephole", inputs[7], state.dtype, &[p.direction.count().into(), times(3, p.hidden)], graph)?;
+    Ok(vec![y, state.clone(), state])
 }
 
-/// Results; see [`crate::eval::op`].
-pub(crate) fn eval_gru(_p: &Gru, _args: &[Tensor], _ctx: &Ctx) -> Result<Vec<Tensor>, EvalError> {
-    EvalError::fail("not written yet")
+/// Result types; see [`super::infer()`].
+pub(super) fn infer_gru(p: &Gru, inputs: &[&TensorType], graph: &Graph) -> Result<Vec<TensorType>, InferError> {
+    arity(inputs, 6)?;
+    let (y, state) = infer_layer(p.direction, p.hidden, 3, p.clip, inputs, graph)?;
+    Ok(vec![y, state])
+}
+
+/// Checks the arguments up to `h0`, and gives the types of `y` and of a state.
+fn infer_layer(
+    direction: Direction,
+    hidden: usize,
+    gates: i64,
+    clip: Option<Real>,
+    inputs: &[&TensorType],
+    graph: &Graph,
+) -> Result<(TensorType, TensorType), InferError> {
+    let x = inputs[0];
+    let [steps, batch, size] = x.shape.as_slice() else {
+        return InferError::fail(format!("x must be [T, B, I], got {x}"));
+    };
+    let dtype = x.dtype;
+    InferError::check(dtype.is_float(), || format!("x must be of a float type, got {x}"))?;
+    InferError::check(hidden > 0, || "the hidden size is zero".into())?;
+    InferError::check(clip.is_none_or(|c| c.get() > 0.0), || format!("clip must be positive, got {clip:?}"))?;
+    let (d, h) = (Dim::from(direction.count()), Dim::from(hidden));
+    let state = [d.clone(), batch.clone(), h.clone()];
+    check("w", inputs[1], dtype, &[d.clone(), times(gates, hidden), size.clone()], graph)?;
+    check("r", inputs[2], dtype, &[d.clone(), times(gates, hidden), h.clone()], graph)?;
+    check("bias", inputs[3], dtype, &[d.clone(), times(2 * gates, hidden)], graph)?;
+    check("lens", inputs[4], DType::I32, std::slice::from_ref(batch), graph)?;
+    check("h0", inputs[5], dtype, &state, graph)?;
+    let y = TensorType::new(dtype, [steps.clone(), d, batch.clone(), h]);
+    Ok((y, TensorType::new(dtype, state)))
+}
+
+fn times(n: i64, hidden: usize) -> Dim {
+    Dim::from(n) * Dim::from(hidden)
+}
+
+fn check(name: &str, got: &TensorType, dtype: DType, shape: &[Dim], graph: &Graph) -> Result<(), InferError> {
+    let fits = got.dtype == dtype
+        && got.rank() == shape.len()
+        && got.shape.iter().zip(shape).all(|(a, b)| unify_extent(a, b, &graph.symbols).is_ok());
+    InferError::check(fits, || format!("{name} must be {dtype}{}, got {got}", ShapeText(shape)))
 }

@@ -1,13 +1,14 @@
 //! Resampling, as ONNX `Resize` defines it (its reference implementation is the source of every formula here).
 
+mod eval;
 use serde::{Deserialize, Serialize};
 
-use crate::eval::{Ctx, EvalError};
-use crate::graph::Graph;
-use crate::tensor::Tensor;
-
+use super::infer::arity;
 use super::{InferError, Real};
+use crate::graph::Graph;
 use crate::types::{Dim, TensorType};
+
+pub(crate) use eval::eval_resize;
 
 /// Interpolation.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Debug, Serialize, Deserialize)]
@@ -55,22 +56,36 @@ pub struct Resize {
     pub shape: Vec<Dim>,
     /// Scales, one an axis; `None`: output extent over input extent.
     pub scales: Vec<Option<Real>>,
-    /// Start and end of the region, one pair an axis, normalised to 0..1; for `TfCropAndResize`.
+    /// Start and end of the region, one pair an axis, normalised to 0..1; for `TfCropAndResize`, else it may be empty.
     pub roi: Vec<(Real, Real)>,
     /// Widen the filter when shrinking.
     pub antialias: bool,
-    /// Leave taps outside the input out and renormalise.
+    /// Leave taps outside the input out and renormalise. `Nearest` has one tap, inside always.
     pub exclude_outside: bool,
     /// Value outside the region, for `TfCropAndResize`.
     pub extrapolation: Real,
 }
 
 /// Result types; see [`super::infer()`].
-pub(super) fn infer_resize(_p: &Resize, _inputs: &[&TensorType], _graph: &Graph) -> Result<Vec<TensorType>, InferError> {
-    InferError::fail("not written yet")
-}
-
-/// Results; see [`crate::eval::op`].
-pub(crate) fn eval_resize(_p: &Resize, _args: &[Tensor], _ctx: &Ctx) -> Result<Vec<Tensor>, EvalError> {
-    EvalError::fail("not written yet")
+pub(super) fn infer_resize(p: &Resize, inputs: &[&TensorType], _graph: &Graph) -> Result<Vec<TensorType>, InferError> {
+    arity(inputs, 1)?;
+    let x = inputs[0];
+    let rank = x.rank();
+    InferError::check([p.shape.len(), p.scales.len()] == [rank; 2], || {
+        format!("{x} needs {rank} extents and scales, got {} and {}", p.shape.len(), p.scales.len())
+    })?;
+    let crop = p.coord == Coord::TfCropAndResize;
+    InferError::check(p.roi.len() == rank || (p.roi.is_empty() && !crop), || {
+        format!("{x} needs a region of {rank} pairs, got {}", p.roi.len())
+    })?;
+    for scale in p.scales.iter().flatten() {
+        InferError::check(scale.get() > 0.0 && scale.get().is_finite(), || format!("scale {scale:?} is not a positive number"))?;
+    }
+    if let ResizeMode::Nearest(_) = p.mode {
+        InferError::check(!p.antialias, || "antialiasing needs linear or cubic interpolation".into())?;
+    } else {
+        let numeric = x.dtype.is_float() || x.dtype.is_int();
+        InferError::check(numeric, || format!("{x} cannot be interpolated: integers and floats can"))?;
+    }
+    Ok(vec![TensorType::new(x.dtype, p.shape.clone())])
 }

@@ -1,13 +1,21 @@
 //! Ops that move elements without computing.
 
+mod eval;
+#[cfg(test)]
+mod tests;
+mod view;
+
 use serde::{Deserialize, Serialize};
 
-use super::InferError;
-use crate::eval::{Ctx, EvalError};
+use super::infer::{ShapeText, arity, check_axis};
+use super::{InferError, same_extent, unify_extent};
 use crate::graph::Graph;
-use crate::tensor::Tensor;
+use crate::types::{DType, Dim, Symbols, TensorType};
 
-use crate::types::{Dim, TensorType};
+pub(crate) use eval::{
+    eval_broadcast, eval_concat, eval_dynamic_slice, eval_pad, eval_reshape, eval_reverse, eval_slice, eval_transpose,
+};
+pub(super) use view::copy_by_tables;
 
 /// Static slice: result element `i` of an axis is argument element `start + i*step`. All three have one entry an axis.
 #[derive(Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Debug, Serialize, Deserialize)]
@@ -20,12 +28,12 @@ pub struct Slice {
     pub step: Vec<i64>,
 }
 
-/// What is outside.
+/// What is outside. Negative amounts crop first; the mode sees what is left.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Debug, Serialize, Deserialize)]
 pub enum PadMode {
     /// The pad value.
     Constant,
-    /// Mirror without repeating the border element.
+    /// Mirror without repeating the border element; there and back again where the padding is longer than the axis.
     Reflect,
     /// The border element.
     Edge,
@@ -33,92 +41,152 @@ pub enum PadMode {
     Wrap,
 }
 
-/// Result types; see [`super::infer()`].
-pub(super) fn infer_reshape(_shape: &[Dim], _inputs: &[&TensorType], _graph: &Graph) -> Result<Vec<TensorType>, InferError> {
-    InferError::fail("not written yet")
+/// True where `d` is negative for all values of the symbols.
+fn surely_negative(d: &Dim, symbols: &Symbols) -> bool {
+    d.range(symbols).hi < 0
 }
 
-/// Results; see [`crate::eval::op`].
-pub(crate) fn eval_reshape(_shape: &[Dim], _args: &[Tensor], _ctx: &Ctx) -> Result<Vec<Tensor>, EvalError> {
-    EvalError::fail("not written yet")
-}
-
-/// Result types; see [`super::infer()`].
-pub(super) fn infer_transpose(_perm: &[usize], _inputs: &[&TensorType], _graph: &Graph) -> Result<Vec<TensorType>, InferError> {
-    InferError::fail("not written yet")
-}
-
-/// Results; see [`crate::eval::op`].
-pub(crate) fn eval_transpose(_perm: &[usize], _args: &[Tensor], _ctx: &Ctx) -> Result<Vec<Tensor>, EvalError> {
-    EvalError::fail("not written yet")
-}
-
-/// Result types; see [`super::infer()`].
-pub(super) fn infer_broadcast(_shape: &[Dim], _inputs: &[&TensorType], _graph: &Graph) -> Result<Vec<TensorType>, InferError> {
-    InferError::fail("not written yet")
-}
-
-/// Results; see [`crate::eval::op`].
-pub(crate) fn eval_broadcast(_shape: &[Dim], _args: &[Tensor], _ctx: &Ctx) -> Result<Vec<Tensor>, EvalError> {
-    EvalError::fail("not written yet")
+/// Result types; see [`super::infer()`]. Element counts must be equal; where symbols leave that open, they must be able to be.
+pub(super) fn infer_reshape(shape: &[Dim], inputs: &[&TensorType], graph: &Graph) -> Result<Vec<TensorType>, InferError> {
+    arity(inputs, 1)?;
+    let x = inputs[0];
+    let to = TensorType::new(x.dtype, shape);
+    let (have, want) = (x.numel(), to.numel());
+    let apart = (have.clone() - want.clone()).range(&graph.symbols);
+    let (a, b) = (have.range(&graph.symbols), want.range(&graph.symbols));
+    let possible = apart.lo <= 0 && apart.hi >= 0 && a.lo <= b.hi && b.lo <= a.hi;
+    InferError::check(same_extent(&have, &want, &graph.symbols) || possible, || {
+        format!("{x} has {have} elements, the shape {} has {want}", ShapeText(shape))
+    })?;
+    Ok(vec![to])
 }
 
 /// Result types; see [`super::infer()`].
-pub(super) fn infer_slice(_p: &Slice, _inputs: &[&TensorType], _graph: &Graph) -> Result<Vec<TensorType>, InferError> {
-    InferError::fail("not written yet")
-}
-
-/// Results; see [`crate::eval::op`].
-pub(crate) fn eval_slice(_p: &Slice, _args: &[Tensor], _ctx: &Ctx) -> Result<Vec<Tensor>, EvalError> {
-    EvalError::fail("not written yet")
+pub(super) fn infer_transpose(perm: &[usize], inputs: &[&TensorType], _graph: &Graph) -> Result<Vec<TensorType>, InferError> {
+    arity(inputs, 1)?;
+    let x = inputs[0];
+    let mut sorted = perm.to_vec();
+    sorted.sort_unstable();
+    InferError::check(sorted.iter().copied().eq(0..x.rank()), || {
+        format!("perm {perm:?} does not name each axis of {x} once: it must be an order of 0..{}", x.rank())
+    })?;
+    Ok(vec![TensorType::new(x.dtype, perm.iter().map(|&p| x.shape[p].clone()).collect::<Vec<_>>())])
 }
 
 /// Result types; see [`super::infer()`].
-pub(super) fn infer_dynamic_slice(
-    _shape: &[Dim],
-    _inputs: &[&TensorType],
-    _graph: &Graph,
-) -> Result<Vec<TensorType>, InferError> {
-    InferError::fail("not written yet")
+pub(super) fn infer_broadcast(shape: &[Dim], inputs: &[&TensorType], graph: &Graph) -> Result<Vec<TensorType>, InferError> {
+    arity(inputs, 1)?;
+    let x = inputs[0];
+    let fits = |have: &Dim, want: &Dim| {
+        let r = have.range(&graph.symbols);
+        let may_be_one = have.known().is_none() && want.known().is_some() && r.lo <= 1 && 1 <= r.hi;
+        have.is(1) || may_be_one || unify_extent(have, want, &graph.symbols).is_ok()
+    };
+    let aligned = x.rank() <= shape.len() && x.shape.iter().rev().zip(shape.iter().rev()).all(|(have, want)| fits(have, want));
+    InferError::check(aligned, || {
+        format!("{x} does not broadcast to {}: aligned at the last axis, each extent must be 1 or equal", ShapeText(shape))
+    })?;
+    Ok(vec![TensorType::new(x.dtype, shape)])
 }
 
-/// Results; see [`crate::eval::op`].
-pub(crate) fn eval_dynamic_slice(_shape: &[Dim], _args: &[Tensor], _ctx: &Ctx) -> Result<Vec<Tensor>, EvalError> {
-    EvalError::fail("not written yet")
+/// Result types; see [`super::infer()`].
+pub(super) fn infer_slice(p: &Slice, inputs: &[&TensorType], graph: &Graph) -> Result<Vec<TensorType>, InferError> {
+    arity(inputs, 1)?;
+    let (x, symbols) = (inputs[0], &graph.symbols);
+    InferError::check([p.start.len(), p.len.len(), p.step.len()] == [x.rank(); 3], || {
+        let (a, b, c) = (p.start.len(), p.len.len(), p.step.len());
+        format!("{x} needs {} starts, lengths and steps, got {a}, {b} and {c}", x.rank())
+    })?;
+    for (axis, have) in x.shape.iter().enumerate() {
+        let (start, len, step) = (&p.start[axis], &p.len[axis], p.step[axis]);
+        InferError::check(step != 0, || format!("the step of axis {axis} is zero"))?;
+        InferError::check(!surely_negative(len, symbols), || format!("the length `{len}` of axis {axis} is negative"))?;
+        if len.range(symbols).lo < 1 {
+            continue;
+        }
+        let last = start.clone() + (len.clone() - 1.into()) * step.into();
+        for i in [start, &last] {
+            let outside = surely_negative(i, symbols) || surely_negative(&(have.clone() - i.clone() - 1.into()), symbols);
+            InferError::check(!outside, || format!("position `{i}` is outside axis {axis} of {x}"))?;
+        }
+    }
+    Ok(vec![TensorType::new(x.dtype, p.len.clone())])
+}
+
+/// Result types; see [`super::infer()`].
+pub(super) fn infer_dynamic_slice(shape: &[Dim], inputs: &[&TensorType], graph: &Graph) -> Result<Vec<TensorType>, InferError> {
+    arity(inputs, 2)?;
+    let (x, starts) = (inputs[0], inputs[1]);
+    InferError::check(shape.len() == x.rank(), || format!("the window {} needs {} extents", ShapeText(shape), x.rank()))?;
+    let vector = starts.rank() == 1 && unify_extent(&starts.shape[0], &x.rank().into(), &graph.symbols).is_ok();
+    InferError::check(starts.dtype == DType::I64 && vector, || format!("starts must be i64[{}], got {starts}", x.rank()))?;
+    for (axis, (have, want)) in x.shape.iter().zip(shape).enumerate() {
+        InferError::check(!surely_negative(&(have.clone() - want.clone()), &graph.symbols), || {
+            format!("the window {} does not fit into axis {axis} of {x}", ShapeText(shape))
+        })?;
+    }
+    Ok(vec![TensorType::new(x.dtype, shape)])
 }
 
 /// Result types; see [`super::infer()`].
 pub(super) fn infer_pad(
-    _lo: &[Dim],
-    _hi: &[Dim],
-    _mode: PadMode,
-    _inputs: &[&TensorType],
-    _graph: &Graph,
+    lo: &[Dim],
+    hi: &[Dim],
+    mode: PadMode,
+    inputs: &[&TensorType],
+    graph: &Graph,
 ) -> Result<Vec<TensorType>, InferError> {
-    InferError::fail("not written yet")
-}
-
-/// Results; see [`crate::eval::op`].
-pub(crate) fn eval_pad(_lo: &[Dim], _hi: &[Dim], _mode: PadMode, _args: &[Tensor], _ctx: &Ctx) -> Result<Vec<Tensor>, EvalError> {
-    EvalError::fail("not written yet")
+    arity(inputs, 2)?;
+    let (x, value) = (inputs[0], inputs[1]);
+    InferError::check(*value == TensorType::scalar(x.dtype), || format!("the pad value must be {}[], got {value}", x.dtype))?;
+    InferError::check([lo.len(), hi.len()] == [x.rank(); 2], || {
+        format!("{x} needs {} amounts on either side, got {} and {}", x.rank(), lo.len(), hi.len())
+    })?;
+    let mut shape = vec![];
+    for (axis, have) in x.shape.iter().enumerate() {
+        let (before, after) = (&lo[axis], &hi[axis]);
+        let zero = Dim::Known(0);
+        let left = have.clone() + before.min_of(&zero) + after.min_of(&zero);
+        InferError::check(!surely_negative(&left, &graph.symbols), || {
+            format!("padding of {before} and {after} crops more than there is in axis {axis} of {x}")
+        })?;
+        let out = have.clone() + before.clone() + after.clone();
+        let empty = left.is(0) && out.range(&graph.symbols).lo > 0 && mode != PadMode::Constant;
+        InferError::check(!empty, || format!("axis {axis} of {x} has no element to pad from"))?;
+        shape.push(out);
+    }
+    Ok(vec![TensorType::new(x.dtype, shape)])
 }
 
 /// Result types; see [`super::infer()`].
-pub(super) fn infer_concat(_axis: usize, _inputs: &[&TensorType], _graph: &Graph) -> Result<Vec<TensorType>, InferError> {
-    InferError::fail("not written yet")
-}
-
-/// Results; see [`crate::eval::op`].
-pub(crate) fn eval_concat(_axis: usize, _args: &[Tensor], _ctx: &Ctx) -> Result<Vec<Tensor>, EvalError> {
-    EvalError::fail("not written yet")
+pub(super) fn infer_concat(axis: usize, inputs: &[&TensorType], graph: &Graph) -> Result<Vec<TensorType>, InferError> {
+    let Some((first, rest)) = inputs.split_first() else {
+        return InferError::fail("takes at least one argument");
+    };
+    check_axis(axis, first)?;
+    let mut out = (*first).clone();
+    for x in rest {
+        InferError::check(x.dtype == out.dtype && x.rank() == out.rank(), || {
+            format!("{x} and {first} differ in element type or rank: arguments may differ along axis {axis} only")
+        })?;
+        for (i, (d, have)) in out.shape.iter_mut().zip(&x.shape).enumerate() {
+            *d = if i == axis {
+                d.clone() + have.clone()
+            } else {
+                let why = |e: InferError| InferError::new(format!("{x} does not join {first} at axis {axis}: {}", e.message));
+                unify_extent(d, have, &graph.symbols).map_err(why)?
+            };
+        }
+    }
+    Ok(vec![out])
 }
 
 /// Result types; see [`super::infer()`].
-pub(super) fn infer_reverse(_axes: &[usize], _inputs: &[&TensorType], _graph: &Graph) -> Result<Vec<TensorType>, InferError> {
-    InferError::fail("not written yet")
-}
-
-/// Results; see [`crate::eval::op`].
-pub(crate) fn eval_reverse(_axes: &[usize], _args: &[Tensor], _ctx: &Ctx) -> Result<Vec<Tensor>, EvalError> {
-    EvalError::fail("not written yet")
+pub(super) fn infer_reverse(axes: &[usize], inputs: &[&TensorType], _graph: &Graph) -> Result<Vec<TensorType>, InferError> {
+    arity(inputs, 1)?;
+    for (i, &axis) in axes.iter().enumerate() {
+        check_axis(axis, inputs[0])?;
+        InferError::check(!axes[..i].contains(&axis), || format!("axis {axis} is named twice in {axes:?}"))?;
+    }
+    Ok(vec![inputs[0].clone()])
 }
