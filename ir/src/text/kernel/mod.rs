@@ -1,0 +1,67 @@
+//! Text form of kernels. Statements are lines; expressions are infix where arithmetic is, and functions elsewhere.
+//!
+//! An expression that is large and used several times gets a name, `t3 := ..`, before its first use. The name stands for the
+//! expression, not for a value: it is evaluated where it is used, with the loop variables and buffers of that place.
+//!
+//! Expressions of a kernel have an order and no meaning of their own. [`normalize_kernel`] brings them into the order of the
+//! text, without repetitions and without those that nothing uses; such a kernel prints in the readable form. Any other prints
+//! in a form marked `raw`, that lists every expression in order.
+
+mod expr;
+mod parse;
+mod print;
+
+pub(super) use self::parse::kernel as parse_body;
+
+use super::lexer::{Cursor, Kind, ParseError};
+use crate::kernel::{Access, Kernel, Space};
+
+/// Prints a kernel.
+pub fn print_kernel(k: &Kernel) -> String {
+    if print::is_sound(k) {
+        let text = print::kernel(k, false);
+        if parse_kernel(&text).as_ref() == Ok(k) {
+            return text;
+        }
+    }
+    print::kernel(k, true)
+}
+
+/// Reads a kernel.
+pub fn parse_kernel(text: &str) -> Result<Kernel, ParseError> {
+    let mut c = Cursor::new(text);
+    let k = parse_body(&mut c)?;
+    if c.kind() == Kind::End { Ok(k) } else { c.expected("the end") }
+}
+
+/// The same kernel with its expressions in the order of the text form, each once, and none unused. A kernel that is not sound
+/// (`verify` says how) is given back as it is.
+pub fn normalize_kernel(k: Kernel) -> Kernel {
+    if !print::is_sound(&k) {
+        return k;
+    }
+    parse_kernel(&print::kernel(&print::deduplicated(&k), false)).unwrap_or(k)
+}
+
+/// Names of spaces in the text.
+const SPACES: [(Space, &str); 8] = [
+    (Space::Memory, "memory"),
+    (Space::Panel, "panel"),
+    (Space::Register, "register"),
+    (Space::L1, "l1"),
+    (Space::L0A, "l0a"),
+    (Space::L0B, "l0b"),
+    (Space::L0C, "l0c"),
+    (Space::Ub, "ub"),
+];
+
+/// Names of accesses in the text.
+const ACCESSES: [(Access, &str); 3] = [(Access::Read, "read"), (Access::Write, "write"), (Access::ReadWrite, "readwrite")];
+
+fn name_of<T: PartialEq + Copy>(table: &[(T, &'static str)], v: T) -> &'static str {
+    table.iter().find(|t| t.0 == v).map_or("?", |t| t.1)
+}
+
+fn by_name<T: Copy>(table: &[(T, &'static str)], name: &str) -> Option<T> {
+    table.iter().find(|t| t.1 == name).map(|t| t.0)
+}
