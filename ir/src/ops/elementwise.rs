@@ -4,6 +4,7 @@ mod scalar;
 
 use serde::{Deserialize, Serialize};
 
+pub(crate) use self::scalar::max;
 pub use self::scalar::{binary, bitcast, cast, unary};
 use super::InferError;
 #[cfg(doc)]
