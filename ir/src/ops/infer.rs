@@ -62,7 +62,7 @@ fn dispatch(op: &Op, inputs: &[&TensorType], g: &Graph) -> Result<Vec<TensorType
         Op::ConvTranspose(p) => conv::infer_conv_transpose(p, inputs, g),
         Op::Pool(p) => conv::infer_pool(p, inputs, g),
         Op::Reduce { op, axes, keep } => reduce::infer_reduce(*op, axes, *keep, inputs),
-        Op::ArgReduce { axis, keep, .. } => reduce::infer_arg_reduce(*axis, *keep, inputs, g),
+        Op::ArgReduce { axis, keep, .. } => reduce::infer_arg_reduce(*axis, *keep, inputs),
         Op::Cumulative(p) => reduce::infer_cumulative(p, inputs),
         Op::Softmax { axis, .. } => reduce::infer_softmax(*axis, inputs),
         Op::Norm { axis, .. } => reduce::infer_norm(*axis, inputs),
