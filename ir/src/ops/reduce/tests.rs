@@ -33,7 +33,8 @@ fn near(a: &[f64], b: &[f64]) -> bool {
 fn reductions_by_hand() {
     use ReduceOp::*;
     let x = f32s(&[2, 3], &[1., 2., 3., 4., 5., 6.]);
-    let cases: &[(ReduceOp, &[usize], bool, &[usize], &[f64])] = &[
+    type Case<'a> = (ReduceOp, &'a [usize], bool, &'a [usize], &'a [f64]);
+    let cases: &[Case] = &[
         (Sum, &[0], false, &[3], &[5., 7., 9.]),
         (Sum, &[1], true, &[2, 1], &[6., 15.]),
         (Prod, &[0, 1], false, &[], &[720.]),
@@ -200,7 +201,7 @@ proptest! {
                 let got = run(reduce(o, &axes, keep), &x).unwrap();
                 let outer: Vec<usize> = (0..shape.len()).filter(|i| !axes.contains(i)).map(|i| shape[i]).collect();
                 let mut groups: Vec<Vec<f64>> = vec![vec![]; outer.iter().product()];
-                for flat in 0..x.len() {
+                for (flat, element) in v[..x.len()].iter().enumerate() {
                     let (mut rest, mut to, mut scale) = (flat, 0, 1);
                     for i in (0..shape.len()).rev() {
                         if !axes.contains(&i) {
@@ -209,7 +210,7 @@ proptest! {
                         }
                         rest /= shape[i];
                     }
-                    groups[to].push(v[flat].into());
+                    groups[to].push((*element).into());
                 }
                 let want: Vec<f64> = groups.iter().map(|g| match o {
                     ReduceOp::Sum => g.iter().sum(),
