@@ -14,6 +14,7 @@ pub mod graph;
 pub mod kernel;
 pub mod num;
 pub mod ops;
+mod pack;
 pub mod plan;
 pub mod target;
 pub mod tensor;

@@ -168,6 +168,11 @@ impl<'a> KernelBuilder<'a> {
         BufId(id)
     }
 
+    /// A buffer of the kernel's own by the name it was given.
+    pub fn find_local(&self, name: &str) -> Option<BufId> {
+        self.kernel.locals.iter().position(|l| l.name == name).map(|i| BufId(LOCALS + i as u32))
+    }
+
     /// A constant; `value` is representable in `dtype`.
     pub fn constant(&mut self, dtype: DType, value: Num) -> ExprId {
         self.raw(Expr::Const(Scalar { dtype, value }))

@@ -3,5 +3,6 @@
 pub mod body;
 pub mod builder;
 mod compact;
+pub mod contraction;
 pub mod index;
 pub mod inline;

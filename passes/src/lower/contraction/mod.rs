@@ -1,0 +1,39 @@
+//! Contractions: matrix products, convolutions and pooling, with the fused elementwise ops on their results.
+//!
+//! `gemm` builds the tiled loops for everything that is a product of matrices; `matmul` and `conv` say what its rows, columns
+//! and depth are; `depthwise` and `pool` work on windows channel by channel, with channels on the vector lanes.
+
+mod conv;
+mod depthwise;
+mod gemm;
+mod matmul;
+mod product;
+mod source;
+mod stem;
+#[cfg(test)]
+mod tests;
+mod window;
+
+use beiming_ir::ops::{Op, Tile};
+use beiming_ir::types::DType;
+
+use super::body::BodyCx;
+
+/// Lowers a body whose anchor is a contraction or a pooling.
+pub fn lower(cx: &mut BodyCx) -> Result<(), String> {
+    let anchor = cx.anchor().ok_or("a contraction without an anchor")?;
+    match cx.body.nodes[anchor].op.clone() {
+        Op::MatMul { .. } => matmul::lower(cx, anchor),
+        Op::Conv(c) if depthwise::applies(cx, anchor, &c) => depthwise::lower(cx, anchor, &c),
+        Op::Conv(c) => conv::lower(cx, anchor, &c),
+        Op::ConvTranspose(c) => conv::lower_transposed(cx, anchor, &c),
+        Op::Pool(p) => window::lower_pool(cx, anchor, &p),
+        op => Err(format!("`{}` is not a contraction", op.name())),
+    }
+}
+
+/// Name of a kernel; see `name` for the grammar.
+fn label(cx: &BodyCx, kind: &str, tile: Option<(Tile, DType)>) -> String {
+    let _ = (cx, tile);
+    kind.to_string()
+}

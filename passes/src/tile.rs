@@ -1,0 +1,168 @@
+//! Tiles of contractions: which register tile, and how many rows and columns one grid point covers. The choice is made by the
+//! cost model below over the target's numbers; nothing is timed, so the same model gives the same code everywhere.
+//!
+//! A contraction is `M x K` by `K x N`, repeated over a batch. A register tile of `mr x nr` accumulators runs over the whole
+//! depth; the packed right operand is streamed a row of `nr` at a time, the left one read (or packed) `mr` at a time.
+
+use beiming_ir::ops::Tile;
+use beiming_ir::target::Target;
+
+/// Extents of a contraction as the tiler weighs them; symbolic ones at a typical value.
+#[derive(Clone, Copy, PartialEq, Debug)]
+pub struct Extents {
+    /// Independent products (batch, groups).
+    pub batch: usize,
+    /// Rows of the result.
+    pub m: usize,
+    /// Columns of the result.
+    pub n: usize,
+    /// Depth of the sum.
+    pub k: usize,
+    /// Bytes of an element of the operands.
+    pub bytes: usize,
+    /// The right operand is packed into rows of `nr` beforehand.
+    pub packed: bool,
+}
+
+/// Vectors of a register tile's columns that are tried.
+const WIDTHS: [usize; 7] = [1, 2, 3, 4, 6, 8, 12];
+/// Cycles a register tile costs besides its depth loop: addresses, loading and storing accumulators.
+const TILE_OVERHEAD: f64 = 30.0;
+/// Cycles a grid point costs.
+const POINT_OVERHEAD: f64 = 60.0;
+
+/// The cheapest legal tile.
+pub fn choose(e: &Extents, target: &Target) -> Tile {
+    let lanes = target.lanes(4);
+    let mut best: Option<(f64, Tile)> = None;
+    for nv in WIDTHS {
+        for mr in 1..=32 {
+            if !fits_registers(mr, nv, target) || (nv > 1 && (nv - 1) * lanes >= e.n) || (mr > 1 && mr > e.m) {
+                continue;
+            }
+            for (mc, nc) in blocks(e, mr, nv * lanes, target) {
+                let t = Tile { mr: mr as u32, nr: (nv * lanes) as u32, mc: mc as u32, nc: nc as u32, kc: e.k.max(1) as u32 };
+                let c = cycles(e, &t, target);
+                if best.is_none_or(|b| c < b.0) {
+                    best = Some((c, t));
+                }
+            }
+        }
+    }
+    // One vector by one row always fits the registers.
+    let smallest = Tile { mr: 1, nr: lanes as u32, mc: 1, nc: lanes as u32, kc: e.k.max(1) as u32 };
+    best.map_or(smallest, |b| b.1)
+}
+
+/// Accumulators, a row of the right operand, and what the left one needs.
+pub fn fits_registers(mr: usize, nv: usize, target: &Target) -> bool {
+    let left = if target.broadcast_from_memory { 1 } else { mr.div_ceil(4).max(1) };
+    mr * nv + nv + left <= target.vector_registers as usize
+}
+
+/// Blocks worth weighing: all columns with a cache's worth of rows, or few columns with all rows.
+fn blocks(e: &Extents, mr: usize, nr: usize, target: &Target) -> Vec<(usize, usize)> {
+    let up = |x: usize, unit: usize| x.div_ceil(unit).max(1) * unit;
+    let (m, n) = (up(e.m, mr), up(e.n, nr));
+    let row_bytes = (e.k * e.bytes).max(1);
+    let mut out = vec![];
+    for cache in ["L1", "L2"] {
+        let rows = (target.memory(cache) as usize / 2 / row_bytes).clamp(mr, m) / mr * mr;
+        for cols in [nr, 2 * nr, 4 * nr, n] {
+            out.push((rows.max(mr), cols.min(n)));
+        }
+    }
+    for cols in [nr, 2 * nr, 4 * nr] {
+        out.push((m, cols.min(n)));
+    }
+    // Enough points for every core, evenly.
+    let per_core = up(e.m.div_ceil(target.cores as usize * 4), mr);
+    out.push((per_core, n));
+    out.sort_unstable();
+    out.dedup();
+    out
+}
+
+/// Cycles of one core for its share of the work.
+pub fn cycles(e: &Extents, t: &Tile, target: &Target) -> f64 {
+    let lanes = target.lanes(4);
+    let (mr, nr, mc, nc) = (t.mr as usize, t.nr as usize, t.mc as usize, t.nc as usize);
+    let (nv, k) = (nr / lanes, e.k as f64);
+    let panels = e.n.div_ceil(nr);
+    let panel_bytes = (e.k * nr * e.bytes) as u64;
+    let row_tiles_in_block = mc.div_ceil(mr).max(1);
+
+    // Where a row of the right operand comes from: the first tile of a block brings it near, the others find it there.
+    let all_right = (e.n * e.k * e.bytes * if e.packed { 1 } else { e.batch }) as u64;
+    let far = rate(target, all_right);
+    let near = rate(target, panel_bytes + (mr * e.k * e.bytes) as u64);
+    let row_bytes = (nr * e.bytes) as f64;
+
+    let tile = |rows: usize| -> f64 {
+        let fma = (rows * nv) as f64 / target.fma_per_cycle;
+        // Each accumulator waits for itself; loads go two a cycle.
+        let latency = f64::from(target.fma_latency);
+        let loads = (nv + if target.broadcast_from_memory { rows } else { rows.div_ceil(4) }) as f64 / 2.0;
+        let step = fma.max(latency).max(loads);
+        let first = step.max(row_bytes / far);
+        let other = step.max(row_bytes / near);
+        let mean = (first + other * (row_tiles_in_block - 1) as f64) / row_tiles_in_block as f64;
+        mean * k + TILE_OVERHEAD + (rows * nv * 3) as f64
+    };
+    let (full, rest) = (e.m / mr, e.m % mr);
+    let mut one_panel = full as f64 * tile(mr);
+    if rest > 0 {
+        one_panel += tile(rest);
+    }
+    // The left operand passes once for every group of `nc` columns, from wherever all of it fits.
+    let left_bytes = (e.m * e.k * e.bytes) as f64;
+    let passes = if nc >= e.n { 1.0 } else { e.n.div_ceil(nc) as f64 };
+    let left = passes * left_bytes / rate(target, left_bytes as u64) * 0.25;
+    let pack = if target.broadcast_from_memory { 0.0 } else { passes * (e.m * e.k) as f64 };
+
+    let points = e.batch * e.m.div_ceil(mc) * e.n.div_ceil(nc);
+    let total = e.batch as f64 * (one_panel * panels as f64 + left + pack) + points as f64 * POINT_OVERHEAD;
+    let cores = (target.cores as usize).min(points.max(1));
+    let imbalance = points.div_ceil(cores) as f64 * cores as f64 / points as f64;
+    total / cores as f64 * imbalance
+}
+
+/// Bytes a cycle from the nearest memory that holds `bytes` in half its size.
+fn rate(target: &Target, bytes: u64) -> f64 {
+    target.memories.iter().find(|m| bytes <= m.bytes / 2).map_or(1.0, |m| m.bytes_per_cycle)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn extents(m: usize, n: usize, k: usize) -> Extents {
+        Extents { batch: 1, m, n, k, bytes: 4, packed: true }
+    }
+
+    #[test]
+    fn tiles_are_legal_and_cover() {
+        for target in [Target::x86_64_v3(), Target::x86_64_v4(), Target::kunpeng920()] {
+            for (m, n, k) in [(1, 1, 1), (1, 1000, 2048), (128, 768, 768), (12544, 64, 147), (49, 512, 4608), (7, 3, 0)] {
+                let t = choose(&extents(m, n, k), &target);
+                assert!(fits_registers(t.mr as usize, t.nr as usize / target.lanes(4), &target), "{t:?}");
+                assert_eq!(t.mc % t.mr, 0, "{t:?}");
+                assert_eq!(t.nc % t.nr, 0, "{t:?}");
+            }
+        }
+    }
+
+    #[test]
+    fn one_row_takes_many_columns() {
+        let t = choose(&extents(1, 4096, 1024), &Target::x86_64_v4());
+        assert!(t.mr == 1 && t.nr >= 64, "{t:?}");
+    }
+
+    #[test]
+    fn large_products_fill_the_accumulators() {
+        let t = choose(&extents(512, 768, 768), &Target::x86_64_v4());
+        assert!(t.mr * t.nr / 16 >= 20, "{t:?}");
+        let t = choose(&extents(512, 768, 768), &Target::kunpeng920());
+        assert!(t.mr * t.nr / 4 >= 20, "{t:?}");
+    }
+}
