@@ -85,7 +85,10 @@ impl Gen<'_, '_> {
             Not if d == DType::Bool => return Ok(ll.not(v)),
             BitNot if d.is_int() => ll.not(v),
             Floor | Ceil | Round | Trunc if !float => return Ok(v),
-            _ if float => Math { ll }.unary(op, v),
+            _ if float => match (Math { ll }.unary(op, v)) {
+                Some(v) => v,
+                None => return self.unsupported(format!("{} of {d}", op.name())),
+            },
             _ => return self.unsupported(format!("{} of {d}", op.name())),
         };
         self.round(d, r)
@@ -127,7 +130,6 @@ impl Gen<'_, '_> {
             }
             Max => ll.select(ll.icmp(gt, a, b), a, b),
             Min => ll.select(ll.icmp(lt, a, b), a, b),
-            Pow => Math { ll }.int_pow(a, b, d.is_signed_int()),
             Eq => return Ok(ll.icmp(LLVMIntEQ, a, b)),
             Ne => return Ok(ll.icmp(LLVMIntNE, a, b)),
             Lt => return Ok(ll.icmp(lt, a, b)),
@@ -149,7 +151,7 @@ impl Gen<'_, '_> {
                     ll.select(far, ll.zero(t), v)
                 }
             }
-            Atan2 => return self.unsupported(format!("atan2 of {d}")),
+            Pow | Atan2 => return self.unsupported(format!("{} of {d}", op.name())),
         };
         self.round(d, r)
     }
@@ -186,11 +188,7 @@ impl Gen<'_, '_> {
             Le => return Ok(ll.fcmp(LLVMRealOLE, a, b)),
             Gt => return Ok(ll.fcmp(LLVMRealOGT, a, b)),
             Ge => return Ok(ll.fcmp(LLVMRealOGE, a, b)),
-            Pow => Math { ll }.pow(a, b),
-            Atan2 => Math { ll }.atan2(a, b),
-            Mod => Math { ll }.fmod(a, b, true),
-            Rem => Math { ll }.fmod(a, b, false),
-            And | Or | Xor | Shl | Shr => return self.unsupported(format!("{} of {d}", op.name())),
+            Pow | Atan2 | Mod | Rem | And | Or | Xor | Shl | Shr => return self.unsupported(format!("{} of {d}", op.name())),
         };
         self.round(d, r)
     }

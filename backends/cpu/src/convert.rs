@@ -59,7 +59,7 @@ impl Gen<'_, '_> {
     }
 
     /// A value as read from memory, in its register form.
-    pub fn from_mem(&self, d: DType, v: V) -> Result<V, EmitError> {
+    pub fn unpack(&self, d: DType, v: V) -> Result<V, EmitError> {
         let ll = self.ll;
         let f32s = self.like(v, ll.f32());
         let i32s = self.like(v, ll.i32());
@@ -73,7 +73,7 @@ impl Gen<'_, '_> {
     }
 
     /// A register value as it is written to memory.
-    pub fn to_mem(&self, d: DType, v: V) -> Result<V, EmitError> {
+    pub fn pack(&self, d: DType, v: V) -> Result<V, EmitError> {
         let ll = self.ll;
         Ok(match d {
             DType::F16 => ll.bitcast(ll.fptrunc(v, self.like(v, ll.half())), self.like(v, ll.int(16))),

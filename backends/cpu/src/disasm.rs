@@ -11,12 +11,8 @@ pub fn reassemble(assembly: &str, triple: &str, cpu: &str, features: &str) -> Re
     if !features.is_empty() {
         c.arg(format!("-mattr={features}"));
     }
-    let mut child = c
-        .stdin(Stdio::piped())
-        .stdout(Stdio::null())
-        .stderr(Stdio::piped())
-        .spawn()
-        .map_err(|e| format!("llvm-mc-22: {e}"))?;
+    let mut child =
+        c.stdin(Stdio::piped()).stdout(Stdio::null()).stderr(Stdio::piped()).spawn().map_err(|e| format!("llvm-mc-22: {e}"))?;
     // The text is small and the tool reads all of it before it writes, so the pipe cannot block.
     if let Some(mut pipe) = child.stdin.take() {
         pipe.write_all(assembly.as_bytes()).map_err(|e| format!("llvm-mc-22: {e}"))?;

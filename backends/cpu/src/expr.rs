@@ -119,10 +119,10 @@ impl Gen<'_, '_> {
             Expr::Bitcast(to, a) => {
                 let from = k.dtype(*a);
                 let v = self.value(*a, part)?;
-                let bits = self.to_mem(from, v)?;
+                let bits = self.pack(from, v)?;
                 let n = ll.lanes(ll.ty(bits));
                 let t = ll.vec(self.mem_ty(*to)?, n);
-                self.from_mem(*to, ll.bitcast(bits, t))
+                self.unpack(*to, ll.bitcast(bits, t))
             }
         }
     }

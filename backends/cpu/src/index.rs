@@ -88,7 +88,7 @@ impl Gen<'_, '_> {
             p = ll.select(c, p, zeros);
         }
         let v = ll.load(ll.vec(elem, n), p, size);
-        self.from_mem(dtype, v)
+        self.unpack(dtype, v)
     }
 
     fn memory(&self, el: &Element) -> (Ty, u32, beiming_ir::types::DType) {
@@ -198,7 +198,7 @@ impl Gen<'_, '_> {
             (Layout::Contiguous(p), Some(m)) => {
                 let m = cond.map_or(m, |c| ll.and(m, ll.splat(c, n)));
                 let v = ll.masked_load(t, p, size, m, ll.zero(t));
-                self.from_mem(dtype, v)?
+                self.unpack(dtype, v)?
             }
             (Layout::Strided(p, s), None) if cond.is_none() => {
                 let mut v = ll.poison(t);
@@ -206,14 +206,14 @@ impl Gen<'_, '_> {
                     let q = ll.gep(elem, p, ll.nmul(s, ll.ci64(lane as i64)));
                     v = ll.insert(v, ll.load(elem, q, size), lane);
                 }
-                self.from_mem(dtype, v)?
+                self.unpack(dtype, v)?
             }
             (Layout::Scattered(p), None) if cond.is_none() => {
                 let mut v = ll.poison(t);
                 for lane in 0..n {
                     v = ll.insert(v, ll.load(elem, ll.extract(p, lane), size), lane);
                 }
-                self.from_mem(dtype, v)?
+                self.unpack(dtype, v)?
             }
             (layout, m) => {
                 let p = self.pointers(layout, elem, n);
@@ -223,7 +223,7 @@ impl Gen<'_, '_> {
                     (None, c) => ll.splat(c.unwrap_or(ll.cint(ll.i1(), 1)), n),
                 };
                 let v = ll.masked_gather(t, p, size, m, ll.zero(t));
-                self.from_mem(dtype, v)?
+                self.unpack(dtype, v)?
             }
         };
         self.or_other(v, guard.or(cond), other, Some(part))
@@ -263,7 +263,7 @@ impl Gen<'_, '_> {
     pub fn store_scalar(&mut self, el: &Element, v: V) -> Result<(), EmitError> {
         let (_, size, dtype) = self.memory(el);
         let p = self.address(el, 0)?;
-        let m = self.to_mem(dtype, v)?;
+        let m = self.pack(dtype, v)?;
         self.ll.store(m, p, size);
         Ok(())
     }
@@ -273,7 +273,7 @@ impl Gen<'_, '_> {
         let ll = self.ll;
         let Some(n) = self.lanes.as_ref().map(|l| l.n) else { return self.store_scalar(el, v) };
         let (elem, size, dtype) = self.memory(el);
-        let m = self.to_mem(dtype, v)?;
+        let m = self.pack(dtype, v)?;
         let mask = self.outer_mask();
         let whole = self.whole(el, part)?;
         match (self.layout(el, part)?, mask) {
@@ -325,9 +325,9 @@ impl Gen<'_, '_> {
                 ll.at(yes);
                 no
             });
-            let old = self.from_mem(dtype, ll.load(elem, q, size))?;
+            let old = self.unpack(dtype, ll.load(elem, q, size))?;
             let new = f(self, old, x)?;
-            ll.store(self.to_mem(dtype, new)?, q, size);
+            ll.store(self.pack(dtype, new)?, q, size);
             if let Some(b) = after {
                 ll.br(b);
                 ll.at(b);

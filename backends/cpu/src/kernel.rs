@@ -7,7 +7,7 @@
 
 use std::collections::HashMap;
 
-use beiming_ir::kernel::{Access, Buffer, BufId, ExprId, Kernel, Space, VarId, local_bytes};
+use beiming_ir::kernel::{BufId, Buffer, ExprId, Kernel, Space, VarId, local_bytes};
 use beiming_ir::target::Target;
 use beiming_ir::types::{DType, Dim};
 
@@ -179,7 +179,8 @@ impl Gen<'_, '_> {
                 *d = Dim::Known(*last);
             }
         }
-        let bytes = extents.iter().try_fold(b.dtype.size() as i64, |a, &e| a.checked_mul(e)).filter(|n| (0..=1 << 20).contains(n));
+        let bytes =
+            extents.iter().try_fold(b.dtype.size() as i64, |a, &e| a.checked_mul(e)).filter(|n| (0..=1 << 20).contains(n));
         let Some(bytes) = bytes else {
             return self.unsupported(format!("register buffer `{}` of more than 1 MiB", b.name));
         };
@@ -384,10 +385,5 @@ impl Gen<'_, '_> {
         let v = self.ll.private_constant(self.ll.zero(self.ll.array(self.ll.i8(), n)), 64);
         self.zeros = Some((v, n));
         v
-    }
-
-    /// True where the kernel may write the buffer.
-    pub fn written(&self, b: BufId) -> bool {
-        self.k.buffer(b).access != Access::Read
     }
 }

@@ -11,7 +11,7 @@ use inkwell::builder::Builder;
 use inkwell::context::Context;
 use inkwell::llvm_sys::core::*;
 use inkwell::llvm_sys::prelude::*;
-use inkwell::llvm_sys::{LLVMIntPredicate, LLVMLinkage, LLVMOpcode, LLVMRealPredicate, LLVMVisibility};
+use inkwell::llvm_sys::{LLVMIntPredicate, LLVMLinkage, LLVMRealPredicate, LLVMVisibility};
 use inkwell::module::Module;
 
 pub use LLVMIntPredicate::*;
@@ -254,7 +254,7 @@ impl<'c> Ll<'c> {
 
     convert! {
         trunc => LLVMBuildTrunc; zext => LLVMBuildZExt; sext => LLVMBuildSExt; fptrunc => LLVMBuildFPTrunc; fpext => LLVMBuildFPExt;
-        sitofp => LLVMBuildSIToFP; uitofp => LLVMBuildUIToFP; bitcast => LLVMBuildBitCast; fptosi => LLVMBuildFPToSI;
+        sitofp => LLVMBuildSIToFP; uitofp => LLVMBuildUIToFP; bitcast => LLVMBuildBitCast;
     }
 
     pub fn fneg(&self, a: V) -> V {
@@ -312,10 +312,6 @@ impl<'c> Ll<'c> {
 
     pub fn fabs(&self, a: V) -> V {
         self.intrinsic("llvm.fabs", &[self.ty(a)], &[a])
-    }
-
-    pub fn copysign(&self, mag: V, sign: V) -> V {
-        self.intrinsic("llvm.copysign", &[self.ty(mag)], &[mag, sign])
     }
 
     // Vectors.
@@ -485,13 +481,6 @@ impl<'c> Ll<'c> {
         }
     }
 
-    pub fn find_function(&self, name: &str) -> Option<V> {
-        let n = c_name(name);
-        // SAFETY: see the file's comment.
-        let f = unsafe { LLVMGetNamedFunction(self.module.as_mut_ptr(), n.as_ptr()) };
-        (!f.is_null()).then_some(V(f))
-    }
-
     /// Gives a parameter (from 0) an attribute without a value.
     pub fn param_attribute(&self, f: V, param: u32, name: &str) {
         // SAFETY: see the file's comment.
@@ -504,15 +493,6 @@ impl<'c> Ll<'c> {
     pub fn param(&self, f: V, i: u32) -> V {
         // SAFETY: see the file's comment.
         V(unsafe { LLVMGetParam(f.0, i) })
-    }
-
-    pub fn call(&self, f: V, args: &[V]) -> V {
-        let mut args: Vec<LLVMValueRef> = args.iter().map(|v| v.0).collect();
-        // SAFETY: see the file's comment.
-        unsafe {
-            let ty = LLVMGlobalGetValueType(f.0);
-            V(LLVMBuildCall2(self.b(), ty, f.0, args.as_mut_ptr(), args.len() as c_uint, NONAME))
-        }
     }
 
     pub fn block(&self, f: V) -> Bb {
@@ -577,18 +557,9 @@ impl<'c> Ll<'c> {
         // SAFETY: see the file's comment.
         unsafe { LLVMIsConstant(v.0) != 0 }
     }
-
-    /// Reads the terminator of a block: true if the block is finished.
-    pub fn terminated(&self, b: Bb) -> bool {
-        // SAFETY: see the file's comment.
-        unsafe { !LLVMGetBasicBlockTerminator(b.0).is_null() }
-    }
 }
 
 /// Names come from [`crate::module::symbol`] and this crate's literals: never a NUL.
 fn c_name(name: &str) -> CString {
     CString::new(name.replace('\0', "_")).unwrap_or_default()
 }
-
-/// Kept so that a cast opcode can be named by callers that choose one at run time.
-pub type Opcode = LLVMOpcode;

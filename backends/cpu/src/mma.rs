@@ -239,7 +239,7 @@ impl Gen<'_, '_> {
                 if let Some(g) = keep.get(r) {
                     v = ll.select(*g, v, old[r * per_row + c]);
                 }
-                let v = self.to_mem(tile.dtype, v)?;
+                let v = self.pack(tile.dtype, v)?;
                 let p = self.acc_address(m, stride, r, col);
                 ll.store(v, p, self.places[m.acc.index()].size);
             }
@@ -263,7 +263,7 @@ impl Gen<'_, '_> {
         for r in 0..tile.rows {
             for &(col, n) in &tile.columns {
                 let v = ll.load(ll.vec(elem, n), self.acc_address(m, stride, r, col), size);
-                out.push(self.from_mem(tile.dtype, v)?);
+                out.push(self.unpack(tile.dtype, v)?);
             }
         }
         Ok(out)
@@ -361,7 +361,7 @@ impl Gen<'_, '_> {
             Left::Rows(_, s) if step == lanes && step > 1 && !self.t.broadcast_from_memory && ll.known(*s) == Some(1) => {
                 let t = ll.vec(a_elem, step);
                 let load = |p: &V| -> Result<V, EmitError> {
-                    let v = self.from_mem(a_type, ll.load(t, *p, a_size))?;
+                    let v = self.unpack(a_type, ll.load(t, *p, a_size))?;
                     self.cast(a_type, tile.dtype, v)
                 };
                 Some(left_base.iter().map(load).collect::<Result<_, _>>()?)
@@ -378,7 +378,7 @@ impl Gen<'_, '_> {
                 self.prefetch(m, tile, p, s);
                 for &(col, n) in &tile.columns {
                     let q = ll.gep(b_elem, p, ll.ci64(col as i64));
-                    let v = self.from_mem(b_type, ll.load(ll.vec(b_elem, n), q, b_size))?;
+                    let v = self.unpack(b_type, ll.load(ll.vec(b_elem, n), q, b_size))?;
                     row_b.push(self.cast(b_type, tile.dtype, v)?);
                 }
             } else {
@@ -413,7 +413,7 @@ impl Gen<'_, '_> {
                                 (Left::Packed(..), _) => self.packed_lane(&packed, r, n),
                                 (Left::Rows(_, s), None) => {
                                     let p = ll.gep(a_elem, left_base[r], ll.nmul(*s, ll.ci64(kk as i64)));
-                                    let v = self.from_mem(a_type, ll.load(a_elem, p, a_size))?;
+                                    let v = self.unpack(a_type, ll.load(a_elem, p, a_size))?;
                                     ll.splat(self.cast(a_type, tile.dtype, v)?, n)
                                 }
                                 (Left::General, None) => {
@@ -464,7 +464,7 @@ impl Gen<'_, '_> {
             while n > tile.rows - at {
                 n /= 2;
             }
-            let v = self.from_mem(dtype, ll.load(ll.vec(elem, n), ll.gep(elem, p, ll.ci64(at as i64)), size))?;
+            let v = self.unpack(dtype, ll.load(ll.vec(elem, n), ll.gep(elem, p, ll.ci64(at as i64)), size))?;
             out.push(self.cast(dtype, tile.dtype, v)?);
             at += n;
         }

@@ -57,4 +57,3 @@ fn rewrite(k: &mut Kernel, body: Vec<Stmt>) -> Vec<Stmt> {
     }
     out
 }
-

@@ -74,10 +74,17 @@ impl Gen<'_, '_> {
             }
             _ => {
                 let zero = self.ll.ci64(0);
-                self.counted(var, zero, n, 1, &mut |g, i| {
-                    g.bind(var, i);
-                    Ok(())
-                }, &mut |g| g.body(body))
+                self.counted(
+                    var,
+                    zero,
+                    n,
+                    1,
+                    &mut |g, i| {
+                        g.bind(var, i);
+                        Ok(())
+                    },
+                    &mut |g| g.body(body),
+                )
             }
         }
     }

@@ -174,10 +174,17 @@ impl Gen<'_, '_> {
         if n == 1 {
             return Ok(());
         }
-        self.counted(var, whole, extent, 1, &mut |g, i| {
-            g.bind(var, i);
-            Ok(())
-        }, &mut |g| g.body(body))
+        self.counted(
+            var,
+            whole,
+            extent,
+            1,
+            &mut |g, i| {
+                g.bind(var, i);
+                Ok(())
+            },
+            &mut |g| g.body(body),
+        )
     }
 
     /// A loop of `parts` full vectors an iteration, or of one masked at `end`.
@@ -487,11 +494,8 @@ impl Gen<'_, '_> {
             let half = n / 2;
             let none = ll.poison(ll.ty(v));
             let (a, b): (Vec<usize>, Vec<usize>) = ((0..half).collect(), (half..n).collect());
-            let (lo, hi) = if half == 1 {
-                (ll.extract(v, 0), ll.extract(v, 1))
-            } else {
-                (ll.shuffle(v, none, &a), ll.shuffle(v, none, &b))
-            };
+            let (lo, hi) =
+                if half == 1 { (ll.extract(v, 0), ll.extract(v, 1)) } else { (ll.shuffle(v, none, &a), ll.shuffle(v, none, &b)) };
             v = self.reduce(op, d, lo, hi)?;
             n = half;
         }

@@ -10,11 +10,11 @@ pub struct Math<'a, 'c> {
 }
 
 impl Math<'_, '_> {
-    /// A function of floats of one argument.
-    pub fn unary(&self, op: UnaryOp, x: V) -> V {
+    /// A function of floats of one argument; `None` where it is not written yet.
+    pub fn unary(&self, op: UnaryOp, x: V) -> Option<V> {
         let ll = self.ll;
         let t = ll.ty(x);
-        match op {
+        Some(match op {
             UnaryOp::Sqrt => ll.intrinsic("llvm.sqrt", &[t], &[x]),
             UnaryOp::Rsqrt => ll.fdiv(ll.cf(t, 1.0), ll.intrinsic("llvm.sqrt", &[t], &[x])),
             UnaryOp::Recip => ll.fdiv(ll.cf(t, 1.0), x),
@@ -22,11 +22,7 @@ impl Math<'_, '_> {
             UnaryOp::Ceil => ll.intrinsic("llvm.ceil", &[t], &[x]),
             UnaryOp::Round => ll.intrinsic("llvm.roundeven", &[t], &[x]),
             UnaryOp::Trunc => ll.intrinsic("llvm.trunc", &[t], &[x]),
-            _ => x,
-        }
+            _ => return None,
+        })
     }
-    pub fn pow(&self, a: V, _b: V) -> V { a }
-    pub fn atan2(&self, a: V, _b: V) -> V { a }
-    pub fn fmod(&self, a: V, _b: V, _f: bool) -> V { a }
-    pub fn int_pow(&self, a: V, _b: V, _s: bool) -> V { a }
 }
