@@ -1,0 +1,59 @@
+//! Canonical forms, cancellation and ranges of dimension expressions.
+
+use super::*;
+
+#[test]
+fn canonical_form_round_trips() {
+    let n = Dim::sym("N");
+    let e = (n.clone() * 4.into() + 7.into()).floor_div(&2.into()) - n.clone();
+    assert_eq!(e.to_string(), "floordiv(7, 2)".parse::<Dim>().unwrap().to_string().replace('3', "N + 3"));
+    for s in ["N", "4*N*N - 3", "floordiv(H - 1, 2) + 1", "max(A, `b c`)", "mod(T, 3)*N", "-5"] {
+        let d: Dim = s.parse().unwrap();
+        assert_eq!(d.to_string().parse::<Dim>().unwrap(), d, "{s}");
+    }
+}
+
+#[test]
+fn products_cancel() {
+    let (n, h) = (Dim::sym("N"), Dim::sym("H"));
+    assert_eq!((n.clone() * h.clone() * 64.into()).floor_div(&(h.clone() * 8.into())), n.clone() * 8.into());
+    assert_eq!((n.clone() * h.clone() + h.clone() * 3.into()).floor_div(&h), n + 3.into());
+}
+
+#[test]
+fn ranges_bound_values() {
+    let mut s = Symbols::default();
+    s.declare("N", 1, 64);
+    let d: Dim = "floordiv(N + 1, 2) + 3*N - 1".parse().unwrap();
+    let r = d.range(&s);
+    for n in 1..=64 {
+        let v = d.eval(&|_| Some(n)).unwrap();
+        assert!(r.lo <= v && v <= r.hi);
+    }
+}
+
+#[test]
+fn ranges_of_quotients_bound_values() {
+    let mut s = Symbols::default();
+    s.declare("A", -3, 9);
+    s.declare("B", -2, 4);
+    for text in ["floordiv(A, B)", "mod(A, B)", "floordiv(10, B)", "mod(A, 4)", "floordiv(A, B) * mod(B, 3)"] {
+        let d: Dim = text.parse().unwrap();
+        let r = d.range(&s);
+        for (a, b) in (-3..=9).flat_map(|a| (-2..=4).map(move |b| (a, b))) {
+            let v = d.eval(&|n| Some(if n == "A" { a } else { b })).unwrap();
+            assert!(r.lo <= v && v <= r.hi, "{text} at {a}, {b}: {v} is not in {r:?}");
+        }
+    }
+}
+
+#[test]
+fn the_smallest_number_divides() {
+    for text in [
+        "floordiv(-9223372036854775807 - 1, -1)",
+        "mod(-9223372036854775807 - 1, -1)",
+        "floordiv((-9223372036854775807 - 1)*N, -1*N)",
+    ] {
+        text.parse::<Dim>().unwrap();
+    }
+}
