@@ -1,0 +1,226 @@
+//! The graph being built, with values that are not in it yet.
+//!
+//! Importing computes two things beside nodes: constants, and the contents of integer tensors as dimension expressions (what
+//! `Shape` gives and what is computed from it). Neither becomes a node until an op needs it as data, so a graph holds no
+//! remains of the shape arithmetic that its importer has already done.
+
+use std::sync::Arc;
+
+use beiming_ir::graph::{Graph, Loc, ValueId};
+use beiming_ir::ops::{InferError, Op, infer};
+use beiming_ir::tensor::{Num, Tensor};
+use beiming_ir::types::{DType, Dim, Symbols, TensorType};
+
+use super::content;
+
+/// A value of the frame on top of the importer's stack.
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Debug)]
+pub struct V(u32);
+
+/// What is known of a value.
+#[derive(Clone, Debug)]
+enum Known {
+    /// Nothing; the value is in the graph.
+    No,
+    /// Everything.
+    Const(Tensor),
+    /// Elements in row-major order, as expressions; every extent is known.
+    Dims(Arc<[Dim]>),
+}
+
+#[derive(Clone, Debug)]
+struct Val {
+    ty: TensorType,
+    known: Known,
+    /// Its place in the graph, once it has one.
+    id: Option<ValueId>,
+    loc: Loc,
+}
+
+/// Most elements of a tensor whose contents are tracked as expressions.
+const MAX_CONTENT: usize = 4096;
+
+/// Most bytes that the arguments and results of a folded op may have together.
+const FOLD_BYTES: usize = 1 << 20;
+
+/// Most bytes of a folded result that is larger than its arguments: a broadcast is better as a view.
+const GROW_BYTES: usize = 1 << 14;
+
+/// A graph under construction.
+pub struct Frame {
+    /// The nodes so far.
+    pub graph: Graph,
+    vals: Vec<Val>,
+}
+
+impl Frame {
+    /// An empty graph.
+    pub fn new(name: &str, symbols: Symbols) -> Frame {
+        Frame { graph: Graph::new(name, symbols), vals: vec![] }
+    }
+
+    fn add(&mut self, ty: TensorType, known: Known, id: Option<ValueId>, loc: &Loc) -> V {
+        self.vals.push(Val { ty, known, id, loc: loc.clone() });
+        V(self.vals.len() as u32 - 1)
+    }
+
+    /// Adds an input of the graph.
+    pub fn input(&mut self, name: &str, ty: TensorType) -> V {
+        let id = self.graph.add_input(name, ty.clone());
+        self.add(ty, Known::No, Some(id), &Loc::default())
+    }
+
+    /// Adds a constant, which joins the graph when it is used.
+    pub fn constant(&mut self, t: Tensor, loc: &Loc) -> V {
+        self.add(t.ty(), Known::Const(t), None, loc)
+    }
+
+    /// Adds an integer tensor of known contents, row-major. `ty` has known extents that fit `dims`.
+    pub fn contents(&mut self, ty: TensorType, dims: Vec<Dim>, loc: &Loc) -> V {
+        let known: Option<Vec<i64>> = dims.iter().map(Dim::known).collect();
+        match (known, ty.static_shape()) {
+            (Some(k), Some(shape)) => {
+                let num = |i: usize| if ty.dtype.is_float() { Num::Float(k[i] as f64) } else { Num::Int(k[i].into()) };
+                let t = Tensor::build(ty.dtype, &shape, num);
+                self.constant(t, loc)
+            }
+            _ => self.add(ty, Known::Dims(dims.into()), None, loc),
+        }
+    }
+
+    /// Copies a value of an enclosing frame that needs no node there; `None` for one that must be captured.
+    pub fn copy_known(&mut self, outer: &Frame, v: V) -> Option<V> {
+        let val = &outer.vals[v.0 as usize];
+        match val.known {
+            Known::No => None,
+            _ => Some(self.add(val.ty.clone(), val.known.clone(), None, &val.loc)),
+        }
+    }
+
+    /// The type of a value.
+    pub fn ty(&self, v: V) -> &TensorType {
+        &self.vals[v.0 as usize].ty
+    }
+
+    /// The tensor a value always holds.
+    pub fn const_of(&self, v: V) -> Option<&Tensor> {
+        match &self.vals[v.0 as usize].known {
+            Known::Const(t) => Some(t),
+            _ => None,
+        }
+    }
+
+    /// The elements of a small tensor as expressions, where they are known and whole numbers.
+    pub fn dims_of(&self, v: V) -> Option<Vec<Dim>> {
+        match &self.vals[v.0 as usize].known {
+            Known::No => None,
+            Known::Dims(d) => Some(d.to_vec()),
+            Known::Const(t) if t.len() <= MAX_CONTENT && !t.dtype.is_complex() => (0..t.len())
+                .map(|i| match t.get(i) {
+                    Num::Int(x) => i64::try_from(x).ok().map(Dim::Known),
+                    Num::Float(x) if x.trunc() == x && x.abs() < 1e15 => Some(Dim::Known(x as i64)),
+                    _ => None,
+                })
+                .collect(),
+            Known::Const(_) => None,
+        }
+    }
+
+    /// The value in the graph; constants and contents join it now.
+    pub fn materialize(&mut self, v: V) -> ValueId {
+        let val = &self.vals[v.0 as usize];
+        if let Some(id) = val.id {
+            return id;
+        }
+        let (loc, ty) = (val.loc.clone(), val.ty.clone());
+        let id = match &val.known {
+            Known::Const(t) => self.graph.constant(t.clone(), &loc),
+            Known::Dims(d) => {
+                let flat = TensorType::known(DType::I64, &[d.len()]);
+                let mut id = self.graph.push_typed(Op::DimValue { dims: d.to_vec() }, vec![], vec![flat], loc.clone())[0];
+                if ty.rank() != 1 {
+                    let shaped = TensorType::new(DType::I64, ty.shape.clone());
+                    id = self.graph.push_typed(Op::Reshape { shape: ty.shape.clone() }, vec![id], vec![shaped], loc.clone())[0];
+                }
+                if ty.dtype != DType::I64 {
+                    id = self.graph.push_typed(Op::Cast { to: ty.dtype }, vec![id], vec![ty.clone()], loc)[0];
+                }
+                id
+            }
+            // Built by `input` and `push`, which set the id.
+            Known::No => unreachable!("a value without contents is in the graph"),
+        };
+        self.vals[v.0 as usize].id = Some(id);
+        id
+    }
+
+    /// Names a value as the source model does, unless it has a name.
+    pub fn name(&mut self, v: V, name: &str) {
+        if let Some(id) = self.vals[v.0 as usize].id
+            && self.graph.value(id).name.is_empty()
+        {
+            self.graph.value_mut(id).name = name.into();
+        }
+    }
+
+    /// Adds an op, or its results where they are already known.
+    pub fn emit(&mut self, op: Op, inputs: &[V], loc: &Loc) -> Result<Vec<V>, InferError> {
+        let types = {
+            let tys: Vec<&TensorType> = inputs.iter().map(|v| self.ty(*v)).collect();
+            infer(&op, &tys, &self.graph)?
+        };
+        if let Some(folded) = self.fold(&op, inputs, &types, loc) {
+            return Ok(folded);
+        }
+        let args = inputs.iter().map(|v| self.materialize(*v)).collect();
+        let ids = self.graph.push_typed(op, args, types.clone(), loc.clone());
+        Ok(types.into_iter().zip(ids).map(|(ty, id)| self.add(ty, Known::No, Some(id), loc)).collect())
+    }
+
+    fn fold(&mut self, op: &Op, inputs: &[V], types: &[TensorType], loc: &Loc) -> Option<Vec<V>> {
+        if let (Op::Reshape { .. }, [v]) = (op, inputs)
+            && let (Some(t), Some(shape)) = (self.const_of(*v), types[0].static_shape())
+        {
+            // A window is shared whatever its size.
+            let t = t.reshaped(&shape)?;
+            return Some(vec![self.constant(t, loc)]);
+        }
+        let size = |t: &TensorType| t.bytes().known().map_or(usize::MAX, |b| usize::try_from(b).unwrap_or(usize::MAX));
+        let result = types.iter().map(size).fold(0, usize::saturating_add);
+        if result > FOLD_BYTES || matches!(op, Op::If(_) | Op::Loop(_)) {
+            return None;
+        }
+        let args: Option<Vec<Tensor>> = inputs.iter().map(|v| self.const_of(*v).cloned()).collect();
+        if let Some(args) = args {
+            let given: usize = args.iter().map(|t| t.bytes().len()).sum();
+            if given.saturating_add(result) > FOLD_BYTES || result > GROW_BYTES.max(given) {
+                return None;
+            }
+            // An op that cannot be evaluated stays an op.
+            let out = beiming_ir::eval::op(op, &args, &self.graph, &Default::default()).ok()?;
+            return Some(out.into_iter().map(|t| self.constant(t, loc)).collect());
+        }
+        let [ty] = types else { return None };
+        let count = ty.numel().known().and_then(|n| usize::try_from(n).ok()).filter(|n| *n <= MAX_CONTENT)?;
+        let args: Option<Vec<(TensorType, Vec<Dim>)>> =
+            inputs.iter().map(|v| Some((self.ty(*v).clone(), self.dims_of(*v)?))).collect();
+        let dims = content::fold(op, ty, &args?, &self.graph)?;
+        (dims.len() == count).then(|| vec![self.contents(ty.clone(), dims, loc)])
+    }
+
+    /// Replaces the inputs after the first `fixed` by `order`, adding those that are new: how the two regions of an `If` come
+    /// to take the same captures. `have` names the captures the graph has, in the order of its inputs.
+    pub fn align_captures(&mut self, fixed: usize, have: &[V], order: &[(V, TensorType)]) {
+        let mut inputs = self.graph.inputs[..fixed].to_vec();
+        for (v, ty) in order {
+            inputs.push(match have.iter().position(|h| h == v) {
+                Some(i) => self.graph.inputs[fixed + i],
+                None => self.graph.add_input("", ty.clone()),
+            });
+        }
+        for (i, v) in inputs.iter().enumerate() {
+            self.graph.value_mut(*v).def = beiming_ir::graph::Def::Input(i as u32);
+        }
+        self.graph.inputs = inputs;
+    }
+}

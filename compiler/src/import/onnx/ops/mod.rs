@@ -1,0 +1,106 @@
+//! Operators: one file a family, one small converter an operator, and a table of them all.
+//!
+//! A converter reads arguments and attributes of the operator's version that the model means and emits core ops. It does not
+//! infer shapes: the core ops' own `infer` does, and is the judge of arguments that do not fit.
+
+mod activation;
+mod control;
+mod conv;
+mod create;
+mod einsum;
+mod index;
+mod layout;
+mod math;
+mod matmul;
+mod norm;
+mod pool;
+mod quant;
+mod recurrent;
+mod reduce;
+mod resize;
+mod select;
+mod shape;
+mod slice;
+mod softmax;
+
+use std::collections::HashMap;
+use std::sync::OnceLock;
+
+use super::frame::V;
+use super::node::{Cx, R};
+
+/// Converts one node.
+pub type Convert = fn(&mut Cx<'_, '_>) -> R<Vec<V>>;
+
+/// An operator of the standard.
+pub struct Row {
+    /// Name.
+    pub name: &'static str,
+    /// The operator-set versions that changed it, ascending.
+    pub since: &'static [i64],
+    /// Most inputs it may have.
+    pub max_inputs: usize,
+    /// The converter.
+    pub convert: Convert,
+}
+
+/// A row of a family's table.
+const fn row(name: &'static str, since: &'static [i64], max_inputs: usize, convert: Convert) -> Row {
+    Row { name, since, max_inputs, convert }
+}
+
+/// Any number of inputs.
+const MANY: usize = usize::MAX;
+
+/// The operators of every family.
+const FAMILIES: &[&[Row]] = &[
+    activation::OPS,
+    control::OPS,
+    conv::OPS,
+    create::OPS,
+    einsum::OPS,
+    index::OPS,
+    layout::OPS,
+    math::OPS,
+    matmul::OPS,
+    norm::OPS,
+    pool::OPS,
+    quant::OPS,
+    recurrent::OPS,
+    reduce::OPS,
+    resize::OPS,
+    select::OPS,
+    shape::OPS,
+    slice::OPS,
+    softmax::OPS,
+];
+
+/// The row of an operator.
+pub fn find(domain: &str, name: &str) -> Option<&'static Row> {
+    static TABLE: OnceLock<HashMap<&'static str, &'static Row>> = OnceLock::new();
+    if !domain.is_empty() {
+        return None;
+    }
+    TABLE.get_or_init(|| FAMILIES.iter().flat_map(|f| f.iter()).map(|r| (r.name, r)).collect()).get(name).copied()
+}
+
+/// Names of the operators that are supported, sorted.
+pub fn names() -> Vec<&'static str> {
+    let mut names: Vec<_> = FAMILIES.iter().flat_map(|f| f.iter()).map(|r| r.name).collect();
+    names.sort_unstable();
+    names
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn rows_are_sound() {
+        let names = names();
+        assert!(names.windows(2).all(|w| w[0] != w[1]), "an operator stands twice");
+        for r in FAMILIES.iter().flat_map(|f| f.iter()) {
+            assert!(r.since.is_sorted() && !r.since.is_empty(), "{}", r.name);
+        }
+    }
+}

@@ -1,0 +1,4 @@
+//! Tests of the ONNX importer.
+
+mod conformance;
+mod models;
