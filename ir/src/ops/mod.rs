@@ -133,7 +133,7 @@ pub enum Op {
     Slice(Slice),
     /// Slice with run-time starts: `(data, starts: i64[rank]) -> shape`; starts are clamped so that the window fits.
     DynamicSlice { shape: Vec<Dim> },
-    /// `(data, value: scalar)`; negative amounts crop. `value` is used by `Constant` mode only.
+    /// `(data, value: scalar)`; negative amounts crop, before the rest is padded. `value` is used by `Constant` mode only.
     Pad { lo: Vec<Dim>, hi: Vec<Dim>, mode: PadMode },
     /// Joins along an axis.
     Concat { axis: usize },
@@ -143,7 +143,8 @@ pub enum Op {
     // Indexing. Indices are i32 or i64; negative ones count from the end; out of range is clamped into range.
     /// `(data, indices)`: numpy `take` along `axis`.
     Gather { axis: usize },
-    /// `(data, indices)` of equal rank: numpy `take_along_axis`.
+    /// `(data, indices)` of equal rank: numpy `take_along_axis`, except that the result has the shape of `indices`, whose extents
+    /// on the other axes may be smaller than those of `data` (no broadcast).
     GatherElements { axis: usize },
     /// `(data, indices[.., k])`: index tuples in the last axis, after `batch` common leading axes.
     GatherNd { batch: usize },
