@@ -1,1 +1,3 @@
 //! The compiler: importers, driver, artifact writer, command line.
+
+pub mod import;

@@ -1,8 +1,5 @@
 //! Fused groups: several ops that become one kernel.
 
-#[cfg(test)]
-mod tests;
-
 use serde::{Deserialize, Serialize};
 
 use super::{InferError, Op};

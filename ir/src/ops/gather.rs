@@ -1,8 +1,6 @@
 //! Indexed reads and writes.
 
 mod eval;
-#[cfg(test)]
-mod tests;
 use serde::{Deserialize, Serialize};
 
 use super::infer::{ShapeText, arity, check_axis};

@@ -38,13 +38,13 @@ def dims(d):
 
 erf = np.vectorize(math.erf, otypes=[np.float64])
 WIDE = {  # elementary functions, in f64
-    "Exp": np.exp, "Expm1": np.expm1, "Log": np.log, "Log1p": np.log1p, "Rsqrt": lambda x: 1 / np.sqrt(x), "Sin": np.sin, "Cos": np.cos,
-    "Tan": np.tan, "Asin": np.arcsin, "Acos": np.arccos, "Atan": np.arctan, "Sinh": np.sinh, "Cosh": np.cosh, "Tanh": np.tanh,
+    "Exp": np.exp, "Expm1": np.expm1, "Log": np.log, "Log1p": np.log1p, "Rsqrt": lambda x: 1 / np.sqrt(x), "Sin": np.sin,
+    "Cos": np.cos, "Tan": np.tan, "Asin": np.arcsin, "Acos": np.arccos, "Atan": np.arctan, "Sinh": np.sinh, "Cosh": np.cosh, "Tanh": np.tanh,
     "Asinh": np.arcsinh, "Acosh": np.arccosh, "Atanh": np.arctanh, "Erf": erf, "Sigmoid": lambda x: 1 / (1 + np.exp(-x)),
 }  # fmt: skip
 PLAIN = {
-    "Neg": np.negative, "Abs": np.abs, "Sign": np.sign, "Sqrt": np.sqrt, "Recip": lambda x: x.dtype.type(1) / x, "Floor": np.floor,
-    "Ceil": np.ceil, "Round": np.rint, "Trunc": np.trunc, "IsNan": np.isnan, "IsInf": np.isinf, "Not": np.logical_not,
+    "Neg": np.negative, "Abs": np.abs, "Sign": np.sign, "Sqrt": np.sqrt, "Recip": lambda x: x.dtype.type(1) / x,
+    "Floor": np.floor, "Ceil": np.ceil, "Round": np.rint, "Trunc": np.trunc, "IsNan": np.isnan, "IsInf": np.isinf, "Not": np.logical_not,
     "BitNot": np.invert,
 }  # fmt: skip
 
@@ -75,8 +75,8 @@ def power(x, y):
 
 BINARY = {
     "Add": np.add, "Sub": np.subtract, "Mul": np.multiply, "Div": np.divide, "Max": np.maximum, "Min": np.minimum, "Mod": np.mod,
-    "Rem": np.fmod, "Eq": np.equal, "Ne": np.not_equal, "Lt": np.less, "Le": np.less_equal, "Gt": np.greater, "Ge": np.greater_equal,
-    "And": np.bitwise_and, "Or": np.bitwise_or, "Xor": np.bitwise_xor, "Shl": np.left_shift, "Shr": np.right_shift,
+    "Rem": np.fmod, "Eq": np.equal, "Ne": np.not_equal, "Lt": np.less, "Le": np.less_equal, "Gt": np.greater,
+    "Ge": np.greater_equal, "And": np.bitwise_and, "Or": np.bitwise_or, "Xor": np.bitwise_xor, "Shl": np.left_shift, "Shr": np.right_shift,
 }  # fmt: skip
 
 

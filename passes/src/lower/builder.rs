@@ -41,6 +41,9 @@ pub struct Call {
     pub flops: Dim,
     /// Constants of this call's own: tables, packed matrices.
     pub weights: Vec<Weight>,
+    /// Arguments (by position) that the result may overwrite: `(read, written)`. Each element of the one is read only by the
+    /// iteration that writes the same position of the other.
+    pub in_place: Vec<(usize, usize)>,
 }
 
 /// A kernel under construction.
@@ -141,6 +144,11 @@ impl<'a> KernelBuilder<'a> {
         let buffer = Buffer { name: format!("{prefix}{n}"), dtype, shape: shape.to_vec(), space: Space::Memory, access };
         self.kernel.params.push(buffer);
         BufId(self.operands.len() as u32 - 1)
+    }
+
+    /// What a parameter is bound to.
+    pub fn operand(&self, param: u32) -> Option<Operand> {
+        self.operands.get(param as usize).copied()
     }
 
     /// A parameter bound to a constant of this kernel's own (a table), as it is or rearranged for `Mma`. Equal ones are shared
@@ -264,7 +272,7 @@ impl<'a> KernelBuilder<'a> {
         self.kernel.body = body;
         let (kernel, used, dims) = super::compact::compact(self.kernel, LOCALS);
         let args = used.into_iter().map(|i| self.operands[i]).collect();
-        Call { kernel, args, dims, grid, flops, weights: self.weights }
+        Call { kernel, args, dims, grid, flops, weights: self.weights, in_place: vec![] }
     }
 }
 

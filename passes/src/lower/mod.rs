@@ -1,8 +1,97 @@
 //! Lowering: from an optimised graph to kernels and a plan.
+//!
+//! [`lower`] walks the graph in node order (`walk`). A node that only relabels a buffer (a reshape) becomes another slot at the
+//! same place; control flow becomes nested step lists (`control`); sorting and suppression become host steps; everything else
+//! is a *body* (`body`): views and elementwise ops around at most one anchor, which its family turns into kernels:
+//! `pointwise` (no anchor), `reduce`, `normalize`, `scan`, `window`, `scatter`, `recurrent`.
+//!
+//! All families share four tools. `index` keeps indices in affine form, so that views cost nothing. `inline` reads a body
+//! element by element down to its inputs. `traverse` finds the axes along which memory is linear. `rows` makes the loops
+//! of everything that sweeps over rows. Last, `place` lays the buffers out in the arena.
 
 pub mod body;
 pub mod builder;
 mod compact;
 pub mod contraction;
+mod control;
+mod families;
 pub mod index;
 pub mod inline;
+pub mod name;
+mod normalize;
+pub mod place;
+mod pointwise;
+mod reduce;
+mod rows;
+mod scan;
+pub mod traverse;
+mod walk;
+mod window;
+
+use beiming_ir::graph::{Graph, Loc};
+use beiming_ir::plan::Program;
+use beiming_ir::target::Target;
+use thiserror::Error;
+
+/// How a graph is lowered.
+#[derive(Clone, Debug)]
+pub struct LowerOptions {
+    /// Let buffers whose lives do not overlap share memory. Without it every buffer has its own, to look at values afterwards.
+    pub reuse: bool,
+}
+
+impl Default for LowerOptions {
+    fn default() -> LowerOptions {
+        LowerOptions { reuse: true }
+    }
+}
+
+/// Why one node, or the plan as a whole, cannot be lowered.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct LowerError {
+    /// Source of the node; empty for the plan.
+    pub node: Loc,
+    /// The op, `plan` for the plan.
+    pub op: String,
+    /// The target.
+    pub target: String,
+    /// What stands in the way, and what can be done.
+    pub why: String,
+}
+
+impl std::fmt::Display for LowerError {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "{} for {}: {}", self.op, self.target, self.why)?;
+        if !self.node.name.is_empty() {
+            write!(f, "\n  at node `{}`", self.node.name)?;
+        }
+        if !self.node.op.is_empty() {
+            write!(f, " ({})", self.node.op)?;
+        }
+        if !self.node.place.is_empty() {
+            write!(f, ", {}", self.node.place)?;
+        }
+        Ok(())
+    }
+}
+
+/// Everything that stands in the way, at least one entry.
+#[derive(Clone, PartialEq, Eq, Debug, Error)]
+pub struct LowerErrors(pub Vec<LowerError>);
+
+impl std::fmt::Display for LowerErrors {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        for (i, e) in self.0.iter().enumerate() {
+            if i > 0 {
+                f.write_str("\n")?;
+            }
+            write!(f, "{e}")?;
+        }
+        Ok(())
+    }
+}
+
+/// Lowers a graph (and its regions) for a target. Errors name every node that cannot be lowered, not just the first.
+pub fn lower(graph: &Graph, target: &Target, options: &LowerOptions) -> Result<Program, LowerErrors> {
+    walk::program(graph, target, options)
+}

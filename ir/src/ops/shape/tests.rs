@@ -1,5 +1,3 @@
-//! Tests of the op family, by tables and properties.
-
 use proptest::prelude::*;
 
 use super::*;

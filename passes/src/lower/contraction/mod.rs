@@ -34,6 +34,12 @@ pub fn lower(cx: &mut BodyCx) -> Result<(), String> {
 
 /// Name of a kernel; see `name` for the grammar.
 fn label(cx: &BodyCx, kind: &str, tile: Option<(Tile, DType)>) -> String {
-    let _ = (cx, tile);
-    kind.to_string()
+    let mut details = vec![];
+    if kind == "copy" {
+        details.push("copy".to_string());
+    }
+    if let Some((t, acc)) = tile {
+        details.extend([acc.name().to_string(), format!("t{}x{}x{}", t.mr, t.nr, t.kc)]);
+    }
+    super::name::kernel(cx, &details)
 }

@@ -1,0 +1,323 @@
+//! The walk over a graph: slots for values, calls for nodes, kernels and weights shared where they are equal.
+
+use std::collections::HashMap;
+use std::hash::{DefaultHasher, Hash, Hasher};
+use std::sync::Arc;
+
+use beiming_ir::graph::{Def, Graph, Node, ValueId};
+use beiming_ir::kernel::{Expr, Kernel};
+use beiming_ir::ops::{Arg, Op};
+use beiming_ir::plan::{Launch, Panels, Plan, Port, Program, SlotId, Step, Weight};
+use beiming_ir::target::Target;
+use beiming_ir::types::{DType, Dim, Symbols, TensorType};
+
+use super::body::BodyCx;
+use super::builder::{Call, KernelBuilder, Operand};
+use super::inline::Inliner;
+use super::place::{self, Home, Storage};
+use super::{LowerError, LowerErrors, LowerOptions, families};
+
+/// State of the walk over a model and its regions.
+pub(super) struct Walk<'a> {
+    pub target: &'a Target,
+    pub symbols: &'a Symbols,
+    kernels: Vec<Kernel>,
+    kernel_index: HashMap<u64, Vec<u32>>,
+    weights: Vec<Weight>,
+    weight_index: HashMap<WeightKey, u32>,
+    /// Slots: type, and which storage they lie in (several views may share one).
+    pub slots: Vec<(TensorType, usize)>,
+    storages: Vec<Storage>,
+    /// `(read, written)` storages of which the second may take the first one's memory.
+    in_place: Vec<(usize, usize)>,
+    pub errors: Vec<LowerError>,
+}
+
+/// Where a constant's bytes lie in this process, which is what makes two of them one.
+type WeightKey = (usize, usize, DType, Option<Panels>);
+
+/// Values of one graph.
+pub(super) struct Scope<'g> {
+    pub graph: &'g Graph,
+    pub slots: Vec<Option<SlotId>>,
+    /// Storage that a value is to be computed into.
+    wanted: HashMap<ValueId, usize>,
+}
+
+/// Lowers a model.
+pub(super) fn program(graph: &Graph, target: &Target, options: &LowerOptions) -> Result<Program, LowerErrors> {
+    let mut symbols = Symbols::default();
+    super::control::collect_symbols(graph, &mut symbols);
+    let mut w = Walk {
+        target,
+        symbols: &symbols,
+        kernels: vec![],
+        kernel_index: HashMap::new(),
+        weights: vec![],
+        weight_index: HashMap::new(),
+        slots: vec![],
+        storages: vec![],
+        in_place: vec![],
+        errors: vec![],
+    };
+    let inputs: Vec<SlotId> =
+        graph.inputs.iter().enumerate().map(|(i, v)| w.new_slot(graph.ty(*v).clone(), Home::Input(i as u32))).collect();
+    let outputs: Vec<SlotId> =
+        graph.outputs.iter().enumerate().map(|(i, v)| w.new_slot(graph.ty(*v).clone(), Home::Output(i as u32))).collect();
+    let wants: Vec<Option<SlotId>> = outputs.iter().map(|s| Some(*s)).collect();
+    let (mut steps, got) = w.region(graph, &inputs, &wants);
+    for (src, dst) in got.iter().zip(&outputs) {
+        w.copy(*src, *dst, &mut steps);
+    }
+    if !w.errors.is_empty() {
+        return Err(LowerErrors(w.errors));
+    }
+    let slot_storage: Vec<usize> = w.slots.iter().map(|s| s.1).collect();
+    let placed = place::place(&w.storages, &slot_storage, &steps, &w.in_place, &symbols, options.reuse).map_err(|whys| {
+        let error = |why| LowerError { node: Default::default(), op: "plan".into(), target: target.name.clone(), why };
+        LowerErrors(whys.into_iter().map(error).collect())
+    })?;
+    let port = |name: &Arc<str>, slot: &SlotId| Port { name: name.clone(), slot: *slot };
+    let plan = Plan {
+        inputs: graph.inputs.iter().zip(&inputs).map(|(v, s)| port(&graph.value(*v).name, s)).collect(),
+        outputs: graph.output_names.iter().zip(&outputs).map(|(n, s)| port(n, s)).collect(),
+        slots: w.slots.iter().map(|(ty, s)| beiming_ir::plan::Slot { ty: ty.clone(), place: placed.places[*s] }).collect(),
+        arena: placed.arena,
+        arena_without_reuse: placed.without_reuse,
+        steps,
+        symbols: symbols.clone(),
+    };
+    Ok(Program { target: target.clone(), kernels: w.kernels, weights: w.weights, plan })
+}
+
+impl<'a> Walk<'a> {
+    /// A slot in a storage of its own.
+    fn new_slot(&mut self, ty: TensorType, home: Home) -> SlotId {
+        self.storages.push(Storage { home, bytes: ty.bytes() });
+        self.view(ty, self.storages.len() - 1)
+    }
+
+    /// A slot in the arena.
+    pub fn fresh(&mut self, ty: TensorType) -> SlotId {
+        self.new_slot(ty, Home::Arena)
+    }
+
+    /// A slot over an existing storage.
+    fn view(&mut self, ty: TensorType, storage: usize) -> SlotId {
+        self.slots.push((ty, storage));
+        SlotId(self.slots.len() as u32 - 1)
+    }
+
+    /// Storage of a slot.
+    pub fn storage(&self, s: SlotId) -> usize {
+        self.slots[s.index()].1
+    }
+
+    /// Copies unless both are the same memory.
+    pub fn copy(&mut self, src: SlotId, dst: SlotId, steps: &mut Vec<Step>) {
+        if self.storage(src) != self.storage(dst) {
+            steps.push(Step::Copy { src, dst });
+        }
+    }
+
+    pub fn fail(&mut self, node: &Node, why: String) {
+        let error = LowerError { node: node.loc.clone(), op: node.op.name(), target: self.target.name.clone(), why };
+        self.errors.push(error);
+    }
+
+    /// Lowers a graph whose inputs lie in `inputs`. Results are computed into the wanted slots where that can be; the slots they
+    /// really lie in are returned with the steps.
+    pub fn region(&mut self, graph: &Graph, inputs: &[SlotId], wants: &[Option<SlotId>]) -> (Vec<Step>, Vec<SlotId>) {
+        let mut scope = Scope { graph, slots: vec![None; graph.values().len()], wanted: HashMap::new() };
+        for (v, s) in graph.inputs.iter().zip(inputs) {
+            scope.slots[v.index()] = Some(*s);
+        }
+        for (v, want) in graph.outputs.iter().zip(wants) {
+            let Some(want) = want else { continue };
+            // Through relabelings to the node that computes the value.
+            let mut at = *v;
+            while let Def::Node(n, 0) = graph.value(at).def
+                && let Op::Reshape { .. } = graph.node(n).op
+            {
+                at = graph.node(n).inputs[0];
+            }
+            let computed = graph.def(at).is_some_and(|n| !matches!(n.op, Op::Constant(_)));
+            if computed && !scope.wanted.contains_key(&at) {
+                scope.wanted.insert(at, self.storage(*want));
+            }
+        }
+        let mut steps = vec![];
+        for node in graph.nodes() {
+            self.node(&mut scope, node, &mut steps);
+        }
+        let outputs = graph.outputs.iter().map(|v| self.value(&mut scope, *v)).collect();
+        (steps, outputs)
+    }
+
+    /// The slot a value lies in; constants get theirs when first asked for.
+    pub fn value(&mut self, scope: &mut Scope, v: ValueId) -> SlotId {
+        if let Some(s) = scope.slots[v.index()] {
+            return s;
+        }
+        let slot = match scope.graph.const_of(v) {
+            Some(t) => self.weight(Weight { source: t.clone(), panels: None }),
+            // Only after an error: the node that should define it could not be lowered.
+            None => self.fresh(scope.graph.ty(v).clone()),
+        };
+        scope.slots[v.index()] = Some(slot);
+        slot
+    }
+
+    /// The slot for a node's result: the wanted one, or one in the arena.
+    pub fn result(&mut self, scope: &mut Scope, v: ValueId) -> SlotId {
+        let ty = scope.graph.ty(v).clone();
+        let slot = match scope.wanted.get(&v) {
+            Some(&storage) => self.view(ty, storage),
+            None => self.fresh(ty),
+        };
+        scope.slots[v.index()] = Some(slot);
+        slot
+    }
+
+    fn weight(&mut self, w: Weight) -> SlotId {
+        let ty = w.ty();
+        let bytes = w.source.bytes();
+        let key = (bytes.as_ptr() as usize, bytes.len(), w.source.dtype, w.panels);
+        // Small tables are often equal without being the same memory.
+        let same = |o: &Weight| {
+            o.panels == w.panels
+                && o.source.dtype == w.source.dtype
+                && o.source.bytes().len() == bytes.len()
+                && o.source.bytes() == bytes
+        };
+        let index = match self.weight_index.get(&key) {
+            Some(i) => *i,
+            None if bytes.len() <= 4096 => match self.weights.iter().position(same) {
+                Some(i) => i as u32,
+                None => self.push_weight(w.clone()),
+            },
+            None => self.push_weight(w.clone()),
+        };
+        self.weight_index.insert(key, index);
+        self.new_slot(ty, Home::Weight(index))
+    }
+
+    fn push_weight(&mut self, w: Weight) -> u32 {
+        self.weights.push(w);
+        self.weights.len() as u32 - 1
+    }
+
+    fn node(&mut self, scope: &mut Scope, node: &Node, steps: &mut Vec<Step>) {
+        match &node.op {
+            Op::Constant(_) => {}
+            Op::If(_) | Op::Loop(_) | Op::TopK(_) | Op::Nms(_) | Op::NonZero { .. } => self.control(scope, node, steps),
+            _ => self.body(scope, node, steps),
+        }
+    }
+
+    fn body(&mut self, scope: &mut Scope, node: &Node, steps: &mut Vec<Step>) {
+        let made = BodyCx::new(self.target, self.symbols, scope.graph, node).and_then(|mut cx| {
+            if let Some(n) = relabels(&cx) {
+                return Ok((cx, Some(n)));
+            }
+            families::lower(&mut cx)?;
+            Ok((cx, None))
+        });
+        match made {
+            Err(why) => self.fail(node, why),
+            Ok((cx, Some(n))) => {
+                let from = self.value(scope, node.inputs[n as usize]);
+                let ty = cx.out().clone();
+                let v = node.outputs[0];
+                let storage = self.storage(from);
+                scope.slots[v.index()] = Some(self.view(ty, storage));
+            }
+            Ok((cx, None)) => self.calls(scope, node, cx, steps),
+        }
+    }
+
+    fn calls(&mut self, scope: &mut Scope, node: &Node, cx: BodyCx, steps: &mut Vec<Step>) {
+        let results: Vec<SlotId> = node.outputs.iter().map(|v| self.result(scope, *v)).collect();
+        let temps: Vec<SlotId> = cx.temps.iter().map(|t| self.fresh(t.clone())).collect();
+        let alone = cx.calls.len() == 1;
+        for call in cx.calls {
+            let args: Vec<SlotId> = call
+                .args
+                .iter()
+                .map(|a| match a {
+                    Operand::Input(n) => self.value(scope, node.inputs[*n as usize]),
+                    Operand::Output(n) => results[*n as usize],
+                    Operand::Temp(n) => temps[*n as usize],
+                    Operand::Weight(n) => self.weight(call.weights[*n as usize].clone()),
+                })
+                .collect();
+            for &(read, written) in call.in_place.iter().filter(|_| alone) {
+                let r = self.storage(args[read]);
+                // Every argument that lies in the memory read must be one that may be overwritten.
+                let safe = (0..args.len()).all(|i| self.storage(args[i]) != r || call.in_place.contains(&(i, written)));
+                if safe {
+                    self.in_place.push((r, self.storage(args[written])));
+                }
+            }
+            let launch = self.launch(call, args, node.loc.name.clone());
+            steps.push(Step::Launch(launch));
+        }
+    }
+
+    fn launch(&mut self, call: Call, args: Vec<SlotId>, name: Arc<str>) -> Launch {
+        let mut seen = vec![];
+        let mut bytes = Dim::Known(0);
+        for a in &args {
+            if !seen.contains(&self.storage(*a)) {
+                seen.push(self.storage(*a));
+                bytes = bytes + self.slots[a.index()].0.bytes();
+            }
+        }
+        let kernel = self.kernel(call.kernel);
+        Launch { kernel, args, dims: call.dims, grid: call.grid, name, flops: call.flops, bytes }
+    }
+
+    /// The index of a kernel, shared with one that does the same under another name.
+    fn kernel(&mut self, mut k: Kernel) -> u32 {
+        let mut h = DefaultHasher::new();
+        (k.params.len(), k.exprs.len(), k.vars, k.body.len(), &k.grid).hash(&mut h);
+        let candidates = self.kernel_index.entry(h.finish()).or_default();
+        let same = |o: &Kernel| {
+            o.params == k.params && o.locals == k.locals && o.grid == k.grid && o.exprs == k.exprs && o.body == k.body
+        };
+        if let Some(&i) = candidates.iter().find(|&&i| same(&self.kernels[i as usize])) {
+            return i;
+        }
+        // Another kernel of this name: number them.
+        let taken = |name: &str| self.kernels.iter().any(|o| o.name == name);
+        if taken(&k.name) {
+            let free = (2..).map(|n| format!("{}_{n}", k.name)).find(|n| !taken(n));
+            k.name = free.unwrap_or_default();
+        }
+        candidates.push(self.kernels.len() as u32);
+        self.kernels.push(k);
+        self.kernels.len() as u32 - 1
+    }
+}
+
+/// The input whose elements the result has in the same order, where the body does nothing else.
+fn relabels(cx: &BodyCx) -> Option<u32> {
+    let views = |op: &Op| {
+        matches!(
+            op,
+            Op::Reshape { .. } | Op::Transpose { .. } | Op::Broadcast { .. } | Op::Slice(_) | Op::Concat { .. } | Op::Cast { .. }
+        ) || matches!(op, Op::Pad { .. } | Op::Reverse { .. } | Op::Bitcast { .. })
+    };
+    if !cx.body.nodes.iter().all(|n| views(&n.op)) || cx.outputs.len() != 1 {
+        return None;
+    }
+    let mut kb = KernelBuilder::new(cx.symbols, &cx.out().shape);
+    let index = kb.grid.clone();
+    let v = Inliner::new(cx).value(&mut kb, cx.result(), &index).ok()?;
+    let Expr::Load(el, _) = kb.expr(v).clone() else { return None };
+    let straight = kb.linear(&index, &cx.out().shape);
+    let Some(Operand::Input(n)) = kb.operand(el.buffer.0) else { return None };
+    let from = cx.ty(Arg::Input(n));
+    let whole = from.numel() == cx.out().numel() && from.dtype == cx.out().dtype;
+    (el.guard.is_none() && el.index == [straight] && whole).then_some(n)
+}

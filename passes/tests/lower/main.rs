@@ -1,0 +1,7 @@
+//! Lowering against the meaning of graphs: every case is lowered, its program run on the evaluators, and the results compared
+//! with those of the graph.
+
+mod check;
+mod pointwise;
+mod rows;
+mod windows;
