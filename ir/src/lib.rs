@@ -21,3 +21,4 @@ pub mod tensor;
 pub mod text;
 pub mod types;
 pub mod verify;
+mod walk;

@@ -175,7 +175,8 @@ pub enum Step {
 pub struct Launch {
     /// Index into `Program::kernels`.
     pub kernel: u32,
-    /// Buffers for the kernel's parameters.
+    /// Buffers for the kernel's parameters: of the same element type and number of elements; a kernel may see a buffer under
+    /// another shape (usually flat).
     pub args: Vec<SlotId>,
     /// Values for the kernel's symbols.
     pub dims: Vec<Dim>,

@@ -105,6 +105,11 @@ impl Dims {
         &self.needs[d as usize]
     }
 
+    /// Whether any expression has the symbol.
+    pub fn is_used(&self, s: SymbolId) -> bool {
+        !self.users[s as usize].is_empty()
+    }
+
     /// The symbol that an expression consists of, if it is one.
     pub fn bare(&self, d: DimId) -> Option<SymbolId> {
         if let Expr::Symbol(s) = self.exprs[d as usize] { Some(s) } else { None }
@@ -317,10 +322,21 @@ impl Values {
             return false;
         }
         self.symbols[s as usize] = Some(value);
+        self.update(dims, s);
+        true
+    }
+
+    /// Takes a symbol's value away.
+    pub fn unbind(&mut self, dims: &Dims, s: SymbolId) {
+        if self.symbols[s as usize].take().is_some() {
+            self.update(dims, s);
+        }
+    }
+
+    fn update(&mut self, dims: &Dims, s: SymbolId) {
         for &d in &dims.users[s as usize] {
             self.dims[d as usize] = dims.eval(d, &self.symbols);
         }
-        true
     }
 
     fn update_all(&mut self, dims: &Dims) {
@@ -417,6 +433,8 @@ mod tests {
         assert_eq!((v.get(a), v.get(b)), (Some(3), None));
         v.bind(&dims, m, 5);
         assert_eq!(v.get(b), Some(8));
+        v.unbind(&dims, m);
+        assert_eq!((v.get(a), v.get(b)), (Some(3), None));
         v.rebind(&dims, vec![Some(1), None]);
         assert_eq!((v.get(a), v.get(b), v.symbol(m)), (Some(1), None, None));
     }

@@ -2,6 +2,7 @@
 
 mod graph;
 mod kernel;
+mod program;
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -10,6 +11,7 @@ use thiserror::Error;
 
 pub use self::graph::{Trace, graph, graph_traced, op, region};
 pub use self::kernel::kernel;
+pub use self::program::program;
 use crate::graph::Graph;
 use crate::types::Dim;
 

@@ -1,5 +1,8 @@
 //! Control flow. Regions see only their own inputs, so captures are ordinary arguments.
 
+#[cfg(test)]
+mod tests;
+
 use serde::{Deserialize, Serialize};
 
 use super::{InferError, index, same_extent};

@@ -4,8 +4,8 @@ mod scalar;
 
 use serde::{Deserialize, Serialize};
 
-pub(crate) use self::scalar::max;
 pub use self::scalar::{binary, bitcast, cast, unary};
+pub(crate) use self::scalar::{max, min};
 use super::InferError;
 #[cfg(doc)]
 use super::Op;

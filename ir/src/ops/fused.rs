@@ -1,5 +1,8 @@
 //! Fused groups: several ops that become one kernel.
 
+#[cfg(test)]
+mod tests;
+
 use serde::{Deserialize, Serialize};
 
 use super::{InferError, Op};

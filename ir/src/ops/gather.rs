@@ -1,6 +1,8 @@
 //! Indexed reads and writes.
 
 mod eval;
+#[cfg(test)]
+mod tests;
 use serde::{Deserialize, Serialize};
 
 use super::infer::{ShapeText, arity, check_axis};

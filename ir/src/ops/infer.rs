@@ -62,7 +62,7 @@ fn dispatch(op: &Op, inputs: &[&TensorType], g: &Graph) -> Result<Vec<TensorType
         Op::ConvTranspose(p) => conv::infer_conv_transpose(p, inputs, g),
         Op::Pool(p) => conv::infer_pool(p, inputs, g),
         Op::Reduce { op, axes, keep } => reduce::infer_reduce(*op, axes, *keep, inputs),
-        Op::ArgReduce { axis, keep, .. } => reduce::infer_arg_reduce(*axis, *keep, inputs, g),
+        Op::ArgReduce { axis, keep, .. } => reduce::infer_arg_reduce(*axis, *keep, inputs),
         Op::Cumulative(p) => reduce::infer_cumulative(p, inputs),
         Op::Softmax { axis, .. } => reduce::infer_softmax(*axis, inputs),
         Op::Norm { axis, .. } => reduce::infer_norm(*axis, inputs),
@@ -184,5 +184,57 @@ impl std::fmt::Display for ShapeText<'_> {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         let names: Vec<String> = self.0.iter().map(Dim::to_string).collect();
         write!(f, "[{}]", names.join(", "))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn symbols() -> Symbols {
+        let mut s = Symbols::default();
+        s.declare("N", 1, 64);
+        s.declare("eight", 8, 8);
+        s
+    }
+
+    fn dims(text: &str) -> Vec<Dim> {
+        text.split_whitespace().map(|d| d.parse().unwrap()).collect()
+    }
+
+    #[test]
+    fn extents_unify() {
+        for (a, b, want) in [
+            ("3", "3", Some("3")),
+            ("N", "N", Some("N")),
+            ("N", "7", Some("7")),
+            ("7", "N+1", Some("7")),
+            ("eight", "8", Some("8")),
+            ("8", "eight", Some("8")),
+            ("3", "4", None),
+            ("N", "65", None),
+            ("N", "0", None),
+            ("N", "M", None),
+            ("N", "2*N", None),
+        ] {
+            let (x, y) = (dims(a).remove(0), dims(b).remove(0));
+            let got = unify_extent(&x, &y, &symbols()).ok().map(|d| d.to_string());
+            assert_eq!(got.as_deref(), want, "{a} and {b}");
+        }
+        assert!(!same_extent(&Dim::sym("N"), &Dim::from(7), &symbols()));
+        assert!(same_extent(&Dim::sym("eight"), &Dim::from(8), &symbols()));
+    }
+
+    #[test]
+    fn results_past_the_limits_are_refused() {
+        let ok = |shape: &str| check_extents(&TensorType::new(crate::types::DType::F32, dims(shape)), &symbols()).is_ok();
+        for shape in ["", "0", "N", "281474976710656", "16777216 16777216", "0 281474976710656", "N-1"] {
+            assert!(ok(shape), "{shape}");
+        }
+        for shape in
+            ["-1", "281474976710657", "16777216 16777217", "9223372036854775807 9223372036854775807", "N-65", "N 281474976710657"]
+        {
+            assert!(!ok(shape), "{shape}");
+        }
     }
 }

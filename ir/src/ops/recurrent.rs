@@ -1,6 +1,8 @@
 //! Recurrent layers. Shapes: T steps, B batch, I input size, H hidden size, D directions (1 or 2).
 
 mod eval;
+#[cfg(test)]
+mod tests;
 use serde::{Deserialize, Serialize};
 
 use super::infer::{ShapeText, arity};

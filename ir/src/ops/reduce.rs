@@ -1,12 +1,17 @@
 //! Reductions, running reductions, softmax and normalisations.
 
+mod eval;
+
 use serde::{Deserialize, Serialize};
 
+pub(crate) use self::eval::{eval_arg_reduce, eval_cumulative, eval_norm, eval_reduce, eval_softmax};
 use super::InferError;
-use crate::eval::EvalError;
-use crate::graph::Graph;
-use crate::tensor::Tensor;
-use crate::types::TensorType;
+#[cfg(doc)]
+use super::Op;
+use super::infer::{arity, check_axis};
+use crate::num::{highest, lowest};
+use crate::tensor::Num;
+use crate::types::{DType, Dim, TensorType};
 
 /// Reducers. Over no elements: 0, 1, lowest, highest, NaN, true, false.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Debug, Serialize, Deserialize)]
@@ -37,6 +42,27 @@ impl ReduceOp {
             ReduceOp::Any => "any",
         }
     }
+
+    /// True where elements of type `t` can be reduced.
+    pub fn takes(self, t: DType) -> bool {
+        match self {
+            ReduceOp::Sum | ReduceOp::Prod => t.is_float() || t.is_int(),
+            ReduceOp::Max | ReduceOp::Min => !t.is_complex(),
+            ReduceOp::Mean => t.is_float(),
+            ReduceOp::All | ReduceOp::Any => t == DType::Bool,
+        }
+    }
+
+    /// The result over no elements of type `t`, which the reduction starts from. (A mean starts from 0; over nothing it is NaN.)
+    pub fn identity(self, t: DType) -> Num {
+        let number = |v: u8| if t.is_float() { Num::Float(v.into()) } else { Num::Int(v.into()) };
+        match self {
+            ReduceOp::Sum | ReduceOp::Mean | ReduceOp::Any => number(0),
+            ReduceOp::Prod | ReduceOp::All => number(1),
+            ReduceOp::Max => lowest(t),
+            ReduceOp::Min => highest(t),
+        }
+    }
 }
 
 /// Running reduction along `axis`.
@@ -61,68 +87,68 @@ pub enum NormKind {
     Rms,
 }
 
-/// Result types; see [`super::infer()`].
+/// The axes of a reduced shape: 1 or nothing in place of `axes`.
+fn reduced(t: &TensorType, axes: &[usize], keep: bool, dtype: DType) -> Vec<TensorType> {
+    let extent = |(i, d): (usize, &Dim)| match axes.contains(&i) {
+        true => keep.then(|| Dim::from(1)),
+        false => Some(d.clone()),
+    };
+    vec![TensorType { dtype, shape: t.shape.iter().enumerate().filter_map(extent).collect() }]
+}
+
+/// Result type of [`Op::Reduce`].
 pub(super) fn infer_reduce(
-    _op: ReduceOp,
-    _axes: &[usize],
-    _keep: bool,
-    _inputs: &[&TensorType],
+    op: ReduceOp,
+    axes: &[usize],
+    keep: bool,
+    inputs: &[&TensorType],
 ) -> Result<Vec<TensorType>, InferError> {
-    InferError::fail("not written yet")
+    arity(inputs, 1)?;
+    let t = inputs[0];
+    InferError::check(op.takes(t.dtype), || format!("does not take {}", t.dtype))?;
+    InferError::check(axes.is_sorted_by(|a, b| a < b), || format!("axes {axes:?} are not sorted and distinct"))?;
+    axes.iter().try_for_each(|a| check_axis(*a, t))?;
+    Ok(reduced(t, axes, keep, t.dtype))
 }
 
-/// Results; see [`crate::eval::op`].
-pub(crate) fn eval_reduce(_op: ReduceOp, _axes: &[usize], _keep: bool, _args: &[Tensor]) -> Result<Vec<Tensor>, EvalError> {
-    EvalError::fail("not written yet")
+/// Result type of [`Op::ArgReduce`].
+pub(super) fn infer_arg_reduce(axis: usize, keep: bool, inputs: &[&TensorType]) -> Result<Vec<TensorType>, InferError> {
+    arity(inputs, 1)?;
+    let t = inputs[0];
+    InferError::check(!t.dtype.is_complex(), || format!("does not take {}", t.dtype))?;
+    check_axis(axis, t)?;
+    InferError::check(!t.shape[axis].is(0), || format!("axis {axis} of {t} has no elements to choose from"))?;
+    Ok(reduced(t, &[axis], keep, DType::I64))
 }
 
-/// Result types; see [`super::infer()`].
-pub(super) fn infer_arg_reduce(
-    _axis: usize,
-    _keep: bool,
-    _inputs: &[&TensorType],
-    _g: &Graph,
-) -> Result<Vec<TensorType>, InferError> {
-    InferError::fail("not written yet")
+/// Result type of [`Op::Cumulative`].
+pub(super) fn infer_cumulative(p: &Cumulative, inputs: &[&TensorType]) -> Result<Vec<TensorType>, InferError> {
+    arity(inputs, 1)?;
+    let t = inputs[0];
+    let running = matches!(p.op, ReduceOp::Sum | ReduceOp::Prod | ReduceOp::Max | ReduceOp::Min);
+    InferError::check(running, || format!("runs sum, prod, max or min, not {}", p.op.name()))?;
+    InferError::check(p.op.takes(t.dtype), || format!("{} does not take {}", p.op.name(), t.dtype))?;
+    check_axis(p.axis, t)?;
+    Ok(vec![t.clone()])
 }
 
-/// Results; see [`crate::eval::op`].
-pub(crate) fn eval_arg_reduce(
-    _max: bool,
-    _axis: usize,
-    _keep: bool,
-    _last: bool,
-    _args: &[Tensor],
-) -> Result<Vec<Tensor>, EvalError> {
-    EvalError::fail("not written yet")
+/// Result type of [`Op::Softmax`].
+pub(super) fn infer_softmax(axis: usize, inputs: &[&TensorType]) -> Result<Vec<TensorType>, InferError> {
+    floats_with_axis(axis, inputs)
 }
 
-/// Result types; see [`super::infer()`].
-pub(super) fn infer_cumulative(_p: &Cumulative, _inputs: &[&TensorType]) -> Result<Vec<TensorType>, InferError> {
-    InferError::fail("not written yet")
+/// Result type of [`Op::Norm`].
+pub(super) fn infer_norm(axis: usize, inputs: &[&TensorType]) -> Result<Vec<TensorType>, InferError> {
+    floats_with_axis(axis, inputs)
 }
 
-/// Results; see [`crate::eval::op`].
-pub(crate) fn eval_cumulative(_p: &Cumulative, _args: &[Tensor]) -> Result<Vec<Tensor>, EvalError> {
-    EvalError::fail("not written yet")
+fn floats_with_axis(axis: usize, inputs: &[&TensorType]) -> Result<Vec<TensorType>, InferError> {
+    arity(inputs, 1)?;
+    let t = inputs[0];
+    InferError::check(t.dtype.is_float(), || format!("takes floats, got {t}"))?;
+    check_axis(axis, t)?;
+    Ok(vec![t.clone()])
 }
 
-/// Result types; see [`super::infer()`].
-pub(super) fn infer_softmax(_axis: usize, _inputs: &[&TensorType]) -> Result<Vec<TensorType>, InferError> {
-    InferError::fail("not written yet")
-}
-
-/// Results; see [`crate::eval::op`].
-pub(crate) fn eval_softmax(_axis: usize, _log: bool, _args: &[Tensor]) -> Result<Vec<Tensor>, EvalError> {
-    EvalError::fail("not written yet")
-}
-
-/// Result types; see [`super::infer()`].
-pub(super) fn infer_norm(_axis: usize, _inputs: &[&TensorType]) -> Result<Vec<TensorType>, InferError> {
-    InferError::fail("not written yet")
-}
-
-/// Results; see [`crate::eval::op`].
-pub(crate) fn eval_norm(_kind: NormKind, _axis: usize, _eps: f64, _args: &[Tensor]) -> Result<Vec<Tensor>, EvalError> {
-    EvalError::fail("not written yet")
-}
+#[cfg(test)]
+mod tests;

@@ -1,6 +1,8 @@
 //! Resampling, as ONNX `Resize` defines it (its reference implementation is the source of every formula here).
 
 mod eval;
+#[cfg(test)]
+mod tests;
 use serde::{Deserialize, Serialize};
 
 use super::infer::arity;

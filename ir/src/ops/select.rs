@@ -1,6 +1,8 @@
 //! Data-dependent selection: sorting and suppression.
 
 mod eval;
+#[cfg(test)]
+mod tests;
 use serde::{Deserialize, Serialize};
 
 use super::infer::{arity, check_axis};

@@ -58,3 +58,14 @@ pub fn ints(dtype: DType, shape: &[usize], v: &[i64]) -> Tensor {
     assert_eq!(shape.iter().product::<usize>(), v.len());
     Tensor::build(dtype, shape, |i| Num::Int(v[i].into()))
 }
+
+/// Asserts equal shape and values that differ by at most `tolerance`, NaN equal to NaN.
+pub fn assert_close(what: &str, got: &Tensor, shape: &[usize], want: &[f64], tolerance: f64) {
+    assert_eq!(got.shape, shape, "{what}");
+    let got = got.to_f64();
+    assert_eq!(got.len(), want.len(), "{what}");
+    for (i, (a, b)) in got.iter().zip(want).enumerate() {
+        let same = a == b || (a.is_nan() && b.is_nan()) || (a - b).abs() <= tolerance;
+        assert!(same, "{what}: element {i} is {a}, expected {b}");
+    }
+}

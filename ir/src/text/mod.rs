@@ -30,6 +30,7 @@ mod blob;
 mod graph;
 mod kernel;
 mod lexer;
+mod plan;
 
 use std::fmt::Write;
 use std::sync::Arc;
@@ -40,6 +41,7 @@ pub use self::blob::Constants;
 pub use self::graph::{parse_graph, print_graph};
 pub use self::kernel::{normalize_kernel, parse_kernel, print_kernel};
 pub use self::lexer::ParseError;
+pub use self::plan::{parse_program, print_program};
 
 use self::lexer::{Cursor, Kind, Parsed};
 use crate::dim::quote;

@@ -6,6 +6,7 @@ use crate::num::round_to;
 use crate::ops::{BinaryOp, UnaryOp};
 use crate::tensor::Num;
 use crate::types::DType;
+use crate::walk::for_args;
 
 /// Most loop variables of a kernel; far above any schedule, it bounds the size of the dependency sets.
 pub(super) const MAX_VARS: u32 = 1024;
@@ -82,17 +83,6 @@ pub(super) fn check(k: &Kernel, report: &mut Report) -> Facts {
         facts.symbolic.push(symbolic);
     }
     facts
-}
-
-/// Calls `f` with every argument of an expression.
-pub(crate) fn for_args(e: &Expr, mut f: impl FnMut(ExprId)) {
-    match e {
-        Expr::Const(_) | Expr::Var(_) | Expr::Dim(_) => {}
-        Expr::Load(el, other) => el.index.iter().chain(&el.guard).chain(other).for_each(|a| f(*a)),
-        Expr::Unary(_, a) | Expr::Cast(_, a) | Expr::Bitcast(_, a) => f(*a),
-        Expr::Binary(_, a, b) => [a, b].into_iter().for_each(|a| f(*a)),
-        Expr::Select(c, a, b) => [c, a, b].into_iter().for_each(|a| f(*a)),
-    }
 }
 
 /// Type of `e`; `Ok(None)` where an argument was wrong already.

@@ -4,13 +4,21 @@
 //! A finding is a bug of ours (or of a hand-written text), never the user's model: the importers report that before.
 
 mod expr;
+mod graph;
+mod in_place;
 mod kernel;
+mod lifetime;
+mod plan;
+mod steps;
 mod stmt;
 
 use std::fmt;
 use std::ops::Deref;
 
-pub(crate) use self::expr::for_args;
+use crate::graph::Graph;
+use crate::plan::Program;
+use crate::types::{Dim, Symbols};
+
 pub use self::kernel::kernel;
 pub(crate) use self::kernel::well_formed;
 
@@ -58,6 +66,22 @@ impl fmt::Display for VerifyErrors {
     }
 }
 
+/// Verifies a graph and, within it, every region.
+pub fn graph(g: Graph) -> Result<Verified<Graph>, VerifyErrors> {
+    seal(graph::check(&g), g)
+}
+
+/// Verifies a program: every kernel, the weights, and the plan with its buffers.
+pub fn program(p: Program) -> Result<Verified<Program>, VerifyErrors> {
+    let mut found: Vec<Finding> = p.kernels.iter().flat_map(kernel).collect();
+    found.extend(plan::check(&p));
+    seal(found, p)
+}
+
+fn seal<T>(found: Vec<Finding>, t: T) -> Result<Verified<T>, VerifyErrors> {
+    if found.is_empty() { Ok(Verified(t)) } else { Err(VerifyErrors(found)) }
+}
+
 /// Collects findings of one graph, kernel or plan.
 struct Report {
     /// First part of every place.
@@ -75,4 +99,40 @@ impl Report {
         let place = if place.is_empty() { self.whole.clone() } else { format!("{}, {place}", self.whole) };
         self.found.push(Finding { place, message: message.into() });
     }
+}
+
+/// Ranges of symbols that make sense: `0 <= lo <= hi`.
+fn symbol_ranges(symbols: &Symbols, report: &mut Report) {
+    for (name, r) in &symbols.0 {
+        if r.lo < 0 || r.lo > r.hi {
+            report.add(
+                "",
+                format!("the range {}..{} of symbol `{name}` is not one of extents: 0 <= lowest <= highest", r.lo, r.hi),
+            );
+        }
+    }
+}
+
+/// Do two dimensions have one value wherever the symbols are in range? Equal expressions do; others are compared at some
+/// points, so that nothing right is refused and what is wrong is found all but always.
+fn same_value(a: &Dim, b: &Dim, symbols: &Symbols) -> bool {
+    if a == b {
+        return true;
+    }
+    let mut names = a.symbols();
+    names.extend(b.symbols());
+    names.sort();
+    names.dedup();
+    sample(a, &names, symbols) == sample(b, &names, symbols)
+}
+
+/// Values of a dimension at a few points in the range of `names`, where each has a value of its own.
+fn sample(d: &Dim, names: &[std::sync::Arc<str>], symbols: &Symbols) -> [Option<i64>; 4] {
+    [0i64, 1, 2, 3].map(|t| {
+        d.eval(&|name| {
+            let r = symbols.range(name);
+            let i = names.iter().position(|n| &**n == name)? as i64;
+            Some(if t == 3 && r.hi < 1 << 20 { r.hi } else { r.lo.saturating_add(t * (5 * i + 3 * t)).min(r.hi) })
+        })
+    })
 }

@@ -6,6 +6,7 @@ use crate::kernel::{Access, BufId, Element, Expr, ExprId, Kernel, Loop, Space, S
 use crate::ops::ReduceOp;
 use crate::tensor::Num;
 use crate::types::DType;
+use crate::walk::for_args;
 
 /// Deepest nesting of statements.
 pub(crate) const MAX_NEST: usize = 64;
@@ -220,7 +221,7 @@ impl Checker<'_> {
             if let Expr::Load(el, _) = &self.k.exprs[e.index()] {
                 self.register_index(el, at);
             }
-            super::expr::for_args(&self.k.exprs[e.index()], |a| {
+            for_args(&self.k.exprs[e.index()], |a| {
                 if a < e {
                     stack.push(a);
                 }

@@ -1,5 +1,6 @@
 //! What a body's lowering knows and makes. Every lowering (pointwise, reduction, contraction, ..) has the form
-//! `fn lower(cx: &mut BodyCx) -> Result<(), String>`: it reads the body, its types and the target, and appends calls.
+//! `fn lower(cx: &mut BodyCx, anchor, root: Arg, dst: Operand) -> Result<(), String>`: it appends the calls that compute the
+//! body's value `root` (the anchor's own, or an elementwise function of it with the same shape: the epilogue) and store it, dense, in `dst`.
 //!
 //! One body usually becomes one call. Where it takes several (packing, a normalisation in two passes, a body outside the usual
 //! classes) the calls run in order and pass values through temporaries: [`BodyCx::temp`] gives an [`Operand::Temp`] that a
@@ -9,6 +10,7 @@
 //! for `Mma` is taken from there, its rearrangement described by `Panels` and bound with `KernelBuilder::weight`, after which
 //! nothing refers to the original and it is not written to the artifact.
 
+use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use beiming_ir::graph::{Graph, Node};
@@ -29,6 +31,7 @@ pub struct Input<'a> {
 }
 
 /// A body being lowered.
+#[derive(Clone)]
 pub struct BodyCx<'a> {
     /// The machine.
     pub target: &'a Target,
@@ -48,6 +51,8 @@ pub struct BodyCx<'a> {
     pub temps: Vec<TensorType>,
     /// The calls made so far.
     pub calls: Vec<Call>,
+    /// Nodes whose result an earlier call has left in a temporary; the inliner reads it there.
+    pub stored: BTreeMap<u32, Operand>,
 }
 
 impl<'a> BodyCx<'a> {
@@ -83,7 +88,18 @@ impl<'a> BodyCx<'a> {
             let ty = ops::infer(&n.op, &args, graph).map_err(|e| e.to_string())?;
             types.push(ty.into_iter().next().ok_or("an op without results")?);
         }
-        Ok(BodyCx { target, symbols, body, tile, inputs, types, outputs, temps: vec![], calls: vec![] })
+        Ok(BodyCx { target, symbols, body, tile, inputs, types, outputs, temps: vec![], calls: vec![], stored: BTreeMap::new() })
+    }
+
+    /// The same body cut off after node `last`, whose value is then the result.
+    pub fn up_to(&self, last: usize) -> BodyCx<'a> {
+        let nodes = self.body.nodes[..=last].to_vec();
+        BodyCx {
+            body: Arc::new(Body { inputs: self.body.inputs, nodes }),
+            types: self.types[..=last].to_vec(),
+            outputs: vec![self.types[last].clone()],
+            ..self.clone()
+        }
     }
 
     /// Type of an argument.
@@ -106,7 +122,7 @@ impl<'a> BodyCx<'a> {
 
     /// Position of the one node that is neither a view nor elementwise.
     pub fn anchor(&self) -> Option<usize> {
-        self.body.nodes.iter().position(|n| is_anchor(&n.op))
+        (0..self.body.nodes.len()).find(|i| is_anchor(&self.body.nodes[*i].op) && !self.stored.contains_key(&(*i as u32)))
     }
 
     /// Elements of a native vector of `dtype`.
@@ -125,7 +141,7 @@ impl<'a> BodyCx<'a> {
         self.calls.push(call);
     }
 
-    /// A value to weigh choices by, for an extent that may be symbolic: the known value, or a middling one of its range.
+    /// A value to weigh choices by, for an extent that may be symbolic.
     pub fn typical(&self, d: &Dim) -> i64 {
         typical(d, self.symbols)
     }
@@ -142,15 +158,13 @@ impl<'a> BodyCx<'a> {
     }
 }
 
-/// The known value of an extent, or a middling one of its range.
+/// The value of an extent where every symbol has a middling value of its range.
 pub fn typical(d: &Dim, symbols: &Symbols) -> i64 {
-    match d.known() {
-        Some(v) => v,
-        None => {
-            let r = d.range(symbols);
-            r.lo.max(r.hi.min(128))
-        }
-    }
+    let middling = |name: &str| {
+        let r = symbols.range(name);
+        Some(r.lo.max(r.hi.min(128)))
+    };
+    d.eval(&middling).unwrap_or(128)
 }
 
 /// Ops that a body holds at most one of: the rest are views and elementwise.

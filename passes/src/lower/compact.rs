@@ -52,7 +52,7 @@ pub(super) fn compact(kernel: Kernel, locals_from: u32) -> (Kernel, Vec<usize>, 
     let out = Kernel {
         name: kernel.name.clone(),
         ops: kernel.ops.clone(),
-        params: params.iter().map(|&i| map.buffer(&kernel.params[i])).collect(),
+        params: renamed(params.iter().map(|&i| map.buffer(&kernel.params[i])).collect()),
         locals: locals.iter().map(|&i| kernel.locals[i].clone()).collect(),
         symbols: (0..map.symbols.len()).map(symbol).collect(),
         grid: kernel.grid.iter().map(|d| map.dim(d)).collect(),
@@ -62,6 +62,18 @@ pub(super) fn compact(kernel: Kernel, locals_from: u32) -> (Kernel, Vec<usize>, 
     };
     let dims = map.symbols.iter().map(|s| Dim::sym(s)).collect();
     (out, params, dims)
+}
+
+/// Parameters named by kind and place among their kind: `in0`, `in1`, `out0`.
+fn renamed(mut params: Vec<Buffer>) -> Vec<Buffer> {
+    let mut counts: HashMap<String, usize> = HashMap::new();
+    for p in &mut params {
+        let kind = p.name.trim_end_matches(|c: char| c.is_ascii_digit()).to_string();
+        let n = counts.entry(kind.clone()).or_default();
+        p.name = format!("{kind}{n}");
+        *n += 1;
+    }
+    params
 }
 
 #[derive(Default)]

@@ -53,6 +53,13 @@ impl<'c, 'a> Inliner<'c, 'a> {
         if let Some((_, at, v)) = self.bound.iter().find(|b| b.0 == n) {
             return if at == index { Ok(*v) } else { Err("the anchor's result is read at another position".into()) };
         }
+        if let Some(operand) = self.cx.stored.get(&n) {
+            let ty = &self.cx.types[n as usize];
+            let buffer = kb.param(*operand, ty.dtype, &[ty.numel()], Access::Read);
+            let at = kb.linear(index, &ty.shape);
+            let other = kb.number(ty.dtype, 0.0);
+            return Ok(kb.load_if(buffer, &[at], guard, other));
+        }
         let key = (arg, index.to_vec(), guard);
         if let Some(v) = self.memo.get(&key) {
             return Ok(*v);
@@ -169,7 +176,7 @@ impl<'c, 'a> Inliner<'c, 'a> {
                 }
                 self.guarded(kb, args[0], &at, guard)
             }
-            Op::Pad { lo, mode, .. } => self.pad(kb, args, lo, *mode, index, guard),
+            Op::Pad { lo, hi, mode } => self.pad(kb, args, (lo, hi), *mode, index, guard),
             Op::Concat { axis } => self.concat(kb, args, *axis, index, guard),
             Op::Gather { axis } => {
                 let rank = self.cx.ty(args[1]).rank();
@@ -255,7 +262,7 @@ impl<'c, 'a> Inliner<'c, 'a> {
         &mut self,
         kb: &mut KernelBuilder,
         args: &[Arg],
-        lo: &[Dim],
+        (lo, hi): (&[Dim], &[Dim]),
         mode: PadMode,
         index: &[ExprId],
         guard: Option<ExprId>,
@@ -264,8 +271,13 @@ impl<'c, 'a> Inliner<'c, 'a> {
         let mut at: Vec<ExprId> = vec![];
         let mut inside = None;
         for (a, n) in data.iter().enumerate() {
-            let x = kb.offset(index[a], &(lo[a].clone() * Dim::Known(-1)));
-            at.push(match mode {
+            // Negative amounts crop before anything is padded: what is left is `n` elements from `first` on.
+            let cropped = |d: &Dim| if kb.at_least(d, 0) { Dim::Known(0) } else { d.min_of(&Dim::Known(0)) };
+            let (front, back) = (cropped(&lo[a]), cropped(&hi[a]));
+            let first = front.clone() * Dim::Known(-1);
+            let n = &(n.clone() + front.clone() + back);
+            let x = kb.offset(index[a], &(front - lo[a].clone()));
+            let inner = match mode {
                 PadMode::Constant => {
                     let g = kb.inside(x, n);
                     inside = kb.and(inside, g);
@@ -275,7 +287,8 @@ impl<'c, 'a> Inliner<'c, 'a> {
                 PadMode::Edge => kb.clamp_index(x, n),
                 PadMode::Wrap => kb.remainder(x, n),
                 PadMode::Reflect => reflect(kb, x, n),
-            });
+            };
+            at.push(kb.offset(inner, &first));
         }
         let Some(inside) = inside else { return self.guarded(kb, args[0], &at, guard) };
         let both = kb.and(guard, Some(inside));

@@ -4,7 +4,7 @@
 use crate::kernel::{Element, Expr, ExprId, Kernel, Loop, Stmt};
 use crate::ops::ReduceOp;
 use crate::types::DType;
-use crate::verify::for_args;
+use crate::walk::for_args;
 
 /// Expressions to compute, arguments first.
 pub(super) type Steps = Vec<u32>;

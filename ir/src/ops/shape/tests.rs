@@ -1,3 +1,5 @@
+//! Tests of the op family, by tables and properties.
+
 use proptest::prelude::*;
 
 use super::*;

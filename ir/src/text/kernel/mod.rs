@@ -12,6 +12,7 @@ mod parse;
 mod print;
 
 pub(super) use self::parse::kernel as parse_body;
+pub(super) use self::print::name;
 
 use super::lexer::{Cursor, Kind, ParseError};
 use crate::kernel::{Access, Kernel, Space};

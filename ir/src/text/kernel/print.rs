@@ -9,7 +9,7 @@ use crate::dim::quote;
 use crate::kernel::{Access, BufId, Element, Expr, ExprId, Kernel, Loop, Space, Stmt};
 use crate::text::lexer::escape;
 use crate::text::list;
-use crate::verify::for_args;
+use crate::walk::{for_args, for_args_mut, for_roots, for_roots_mut, for_stmts};
 
 /// An expression used more than once is named from this size (in nodes) up; smaller ones are repeated.
 const NAMED_SIZE: u32 = 10;
@@ -38,74 +38,6 @@ pub(super) fn is_sound(k: &Kernel) -> bool {
     ok
 }
 
-/// Calls `f` with every statement.
-fn for_stmts(body: &[Stmt], f: &mut impl FnMut(&Stmt)) {
-    for s in body {
-        f(s);
-        match s {
-            Stmt::For { body, .. } => for_stmts(body, f),
-            Stmt::If { then, .. } => for_stmts(then, f),
-            _ => {}
-        }
-    }
-}
-
-/// Calls `f` with every expression a statement names, in the order of the text.
-fn for_roots(s: &Stmt, f: &mut impl FnMut(ExprId)) {
-    let element = |el: &Element, f: &mut dyn FnMut(ExprId)| el.index.iter().chain(&el.guard).for_each(|e| f(*e));
-    match s {
-        Stmt::For { extent, .. } => f(*extent),
-        Stmt::If { cond, .. } => f(*cond),
-        Stmt::Vector { dst, value, .. } => {
-            element(dst, f);
-            f(*value);
-        }
-        Stmt::Copy { vars, dst, src, fill } => {
-            vars.iter().for_each(|(_, e)| f(*e));
-            element(dst, f);
-            element(src, f);
-            fill.iter().for_each(|e| f(*e));
-        }
-        Stmt::Mma { depth, a, b, .. } => {
-            f(*depth);
-            element(a, f);
-            element(b, f);
-        }
-        Stmt::Wait { .. } => {}
-    }
-}
-
-/// Calls `f` with every expression a statement names, to be replaced.
-fn for_roots_mut(s: &mut Stmt, f: &impl Fn(&mut ExprId)) {
-    let element = |el: &mut Element| el.index.iter_mut().chain(&mut el.guard).for_each(f);
-    match s {
-        Stmt::For { extent, body, .. } => {
-            f(extent);
-            body.iter_mut().for_each(|s| for_roots_mut(s, f));
-        }
-        Stmt::If { cond, then } => {
-            f(cond);
-            then.iter_mut().for_each(|s| for_roots_mut(s, f));
-        }
-        Stmt::Vector { dst, value, .. } => {
-            element(dst);
-            f(value);
-        }
-        Stmt::Copy { vars, dst, src, fill } => {
-            vars.iter_mut().for_each(|(_, e)| f(e));
-            element(dst);
-            element(src);
-            fill.iter_mut().for_each(f);
-        }
-        Stmt::Mma { depth, a, b, .. } => {
-            f(depth);
-            element(a);
-            element(b);
-        }
-        Stmt::Wait { .. } => {}
-    }
-}
-
 /// A sound kernel with equal expressions made one.
 pub(super) fn deduplicated(k: &Kernel) -> Kernel {
     let mut out = Kernel { exprs: vec![], ..k.clone() };
@@ -113,14 +45,7 @@ pub(super) fn deduplicated(k: &Kernel) -> Kernel {
     let mut new: Vec<ExprId> = Vec::with_capacity(k.exprs.len());
     for e in &k.exprs {
         let mut e = e.clone();
-        let fix = |a: &mut ExprId| *a = new[a.index()];
-        match &mut e {
-            Expr::Const(_) | Expr::Var(_) | Expr::Dim(_) => {}
-            Expr::Load(el, other) => el.index.iter_mut().chain(&mut el.guard).chain(other).for_each(fix),
-            Expr::Unary(_, a) | Expr::Cast(_, a) | Expr::Bitcast(_, a) => fix(a),
-            Expr::Binary(_, a, b) => [a, b].into_iter().for_each(fix),
-            Expr::Select(c, a, b) => [c, a, b].into_iter().for_each(fix),
-        }
+        for_args_mut(&mut e, |a| *a = new[a.index()]);
         let id = *seen.entry(e.clone()).or_insert_with(|| {
             out.exprs.push(e);
             ExprId(out.exprs.len() as u32 - 1)
@@ -360,7 +285,7 @@ impl Printer<'_> {
 }
 
 /// A name as it is printed: bare where it is an identifier, else a string.
-fn name(s: &str) -> String {
+pub(in crate::text) fn name(s: &str) -> String {
     let bare =
         s.starts_with(|c: char| c.is_ascii_alphabetic() || c == '_') && s.chars().all(|c| c.is_ascii_alphanumeric() || c == '_');
     if bare { s.into() } else { escape(s) }
