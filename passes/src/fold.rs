@@ -171,7 +171,7 @@ mod tests {
         for perm in [[0, 1, 2], [2, 1, 0], [1, 0, 2], [0, 2, 1], [2, 0, 1], [1, 2, 0]] {
             let mine = transpose(&t, &perm).unwrap();
             let op = Op::Transpose { perm: perm.to_vec() };
-            let want = eval::op(&op, &[t.clone()], &Graph::default(), &Dims::new()).unwrap();
+            let want = eval::op(&op, std::slice::from_ref(&t), &Graph::default(), &Dims::new()).unwrap();
             assert_eq!((mine.shape.as_slice(), mine.bytes()), (want[0].shape.as_slice(), want[0].bytes()));
         }
         assert_eq!(transpose(&Tensor::f32(&[], &[3.0]), &[]).unwrap().to_f64(), [3.0]);

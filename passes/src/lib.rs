@@ -3,6 +3,7 @@
 //! `optimize` rewrites a graph: ordinary passes, then equality saturation that fuses. `lower` turns every node of the
 //! result into a kernel and the whole into a plan.
 
+pub mod cost;
 pub mod dce;
 pub mod fold;
 mod identities;
@@ -13,6 +14,7 @@ mod regions;
 pub mod report;
 pub mod saturate;
 mod simplify;
+pub mod tile;
 
 use beiming_ir::graph::Graph;
 use beiming_ir::target::Target;
@@ -37,6 +39,9 @@ pub enum PassError {
         /// What does not fit.
         source: beiming_ir::ops::InferError,
     },
+    /// A rule or the extraction broke a promise.
+    #[error("fault in a rewrite: {0}")]
+    Fault(String),
 }
 
 /// What `optimize` may do.
@@ -84,5 +89,7 @@ fn rewrite(
             graph.regions.push(region);
         }
     }
-    Ok(graph)
+    let graph = saturate::rewrite(&graph, target, options, report)?;
+    let graph = simplify::run(graph, budget)?;
+    if options.fuse { saturate::fuse(&graph, target, report) } else { Ok(graph) }
 }

@@ -1,4 +1,102 @@
-//! Equality saturation over the IR's own ops.
+//! Equality saturation over the IR's own ops, in two small parts: `rewrite` applies the directional rules of algebra, layout
+//! and recognition to the whole graph; `fuse` adds the fused groups and lets the cost choose between them and the bare ops.
+//! Both extract on the DAG cost of the target's roofline.
 
+pub mod extract;
+pub mod facts;
+pub mod group;
+pub mod language;
 pub mod limits;
 pub mod rules;
+pub mod run;
+
+use beiming_ir::graph::Graph;
+use beiming_ir::ops::Op;
+use beiming_ir::target::Target;
+use beiming_ir::types::TensorType;
+use egg::Id;
+
+use crate::cost::CostModel;
+use crate::report::{Report, Saturation};
+use crate::{OptimizeOptions, PassError};
+use facts::{Eg, ty};
+use language::{ENode, Head};
+use rules::Promise;
+
+/// Share of an elementwise op's memory traffic and start that counts before fusion: most of them will be part of a kernel that
+/// runs anyway.
+const FUSED_SHARE: f64 = 0.1;
+/// What an op that reads a shape op costs more, in seconds. It only decides ties: shape ops go after arithmetic, where they do
+/// not stand between a contraction and its epilogue.
+const BEHIND_A_VIEW: f64 = 1e-10;
+
+/// Rewrites a graph by rules.
+pub fn rewrite(graph: &Graph, target: &Target, options: &OptimizeOptions, report: &mut Report) -> Result<Graph, PassError> {
+    let model = CostModel { target, symbols: &graph.symbols };
+    let (mut eg, ids) = run::load(graph)?;
+    let outputs: Vec<Id> = graph.outputs.iter().map(|v| ids[v.index()]).collect();
+    let cost_before = cost_of(&eg, &outputs, &|eg, id, n| rewrite_cost(&model, eg, id, n)).cost;
+    let rules: Vec<_> = rules::rewrites();
+    let rules: Vec<_> = rules.into_iter().filter(|r| options.reassociate || r.promise == Promise::Exact).collect();
+    let (uses, growth, stop) = run::saturate(&mut eg, &rules, &options.limits)?;
+    let chosen = cost_of(&eg, &outputs, &|eg, id, n| rewrite_cost(&model, eg, id, n));
+    report.saturations.push(Saturation {
+        graph: graph.name.to_string(),
+        stage: "rewrite",
+        rules: uses,
+        growth,
+        stop,
+        cost_before,
+        cost_after: chosen.cost,
+    });
+    run::graph(&eg, &chosen, graph, &outputs)
+}
+
+/// Joins ops into fused groups.
+pub fn fuse(graph: &Graph, target: &Target, report: &mut Report) -> Result<Graph, PassError> {
+    let model = CostModel { target, symbols: &graph.symbols };
+    let (mut eg, ids) = run::load(graph)?;
+    let outputs: Vec<Id> = graph.outputs.iter().map(|v| ids[v.index()]).collect();
+    let cost_before = cost_of(&eg, &outputs, &|eg, id, n| node_cost(&model, eg, id, n)).cost;
+    let before = eg.total_size();
+    let (uses, unfused) = group::apply(&mut eg, &outputs, &model);
+    eg.rebuild();
+    let chosen = cost_of(&eg, &outputs, &|eg, id, n| node_cost(&model, eg, id, n));
+    report.saturations.push(Saturation {
+        graph: graph.name.to_string(),
+        stage: "fuse",
+        rules: uses,
+        growth: vec![before, eg.total_size()],
+        stop: crate::report::Stop::Saturated,
+        cost_before,
+        cost_after: chosen.cost,
+    });
+    report.unfused.extend(unfused);
+    run::graph(&eg, &chosen, graph, &outputs)
+}
+
+fn cost_of(eg: &Eg, outputs: &[Id], cost: &dyn Fn(&Eg, Id, &ENode) -> f64) -> extract::Extraction {
+    extract::extract(eg, outputs, &|id, n| cost(eg, id, n))
+}
+
+/// Seconds of the kernel a node becomes.
+fn node_cost(model: &CostModel, eg: &Eg, class: Id, node: &ENode) -> f64 {
+    match &node.head {
+        Head::Op(op, 0) => {
+            let inputs: Vec<&TensorType> = node.children.iter().map(|c| ty(eg, *c)).collect();
+            model.op(op, &inputs, std::slice::from_ref(ty(eg, class)), &eg.analysis.shell).seconds
+        }
+        // Inputs, and the other results of an op that is paid for by its first.
+        _ => 0.0,
+    }
+}
+
+/// As `node_cost`, for ops that are not fused yet.
+fn rewrite_cost(model: &CostModel, eg: &Eg, class: Id, node: &ENode) -> f64 {
+    let whole = node_cost(model, eg, class, node);
+    let Some(op) = node.as_op().filter(|op| !matches!(op, Op::Reshape { .. } | Op::Transpose { .. })) else { return whole };
+    let view = |c: &Id| eg[*c].nodes.iter().any(|n| matches!(n.as_op(), Some(Op::Reshape { .. } | Op::Transpose { .. })));
+    let behind = node.children.iter().filter(|c| view(c)).count() as f64 * BEHIND_A_VIEW;
+    let share = if op.is_elementwise() || matches!(op, Op::Broadcast { .. }) { FUSED_SHARE } else { 1.0 };
+    whole * share + behind
+}
