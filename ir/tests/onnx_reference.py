@@ -90,9 +90,10 @@ NEAREST = {
 
 def resize(x, scales, sizes, coord, mode, nearest="round_prefer_floor", aa=0, ex=0, a=-0.75, roi=None, fill=0.0):
     roi32 = None if roi is None else np.array([r[0] for r in roi] + [r[1] for r in roi], np.float32)
+    scales32 = None if scales is None else np.array(scales, np.float32)
     y = reference(
         "Resize",
-        [x, roi32, None if scales is None else np.array(scales, np.float32), None if sizes is None else np.array(sizes, np.int64)],
+        [x, roi32, scales32, None if sizes is None else np.array(sizes, np.int64)],
         mode=mode, coordinate_transformation_mode=coord, nearest_mode=nearest, antialias=aa, exclude_outside=ex,
         cubic_coeff_a=a, extrapolation_value=fill,
     )[0]  # fmt: skip
@@ -204,7 +205,8 @@ def indexings(rng):
             shape = [2, 2, 3]
             at = rng.integers(-x.shape[axis], x.shape[axis], shape).astype(np.int64)
             if name == "none":  # the order of writes to one place is not defined; avoid it
-                at = np.argsort(rng.random((*shape[:axis], x.shape[axis], *shape[axis + 1 :])), axis).take(range(shape[axis]), axis)
+                order = np.argsort(rng.random((*shape[:axis], x.shape[axis], *shape[axis + 1 :])), axis)
+                at = order.take(range(shape[axis]), axis)
             new = rng.integers(-9, 9, shape).astype(np.float32)
             y = reference("ScatterElements", [x, at, new], axis=axis, reduction=name)
             case(f"Scatter((mode:Elements(axis:{axis}),reduce:{reduce}))", [x, at, new], y)
