@@ -547,3 +547,25 @@ unsafe fn view<'a>(i: &beiming_input) -> Result<(&'a str, TensorView<'a>)> {
     let (shape, data) = unsafe { (slice(i.shape, i.rank, "shape of an input")?, slice(i.data.cast(), i.bytes, "data")?) };
     Ok((name, TensorView { dtype, shape, data }))
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn panics_stop_here() {
+        type Body = fn() -> Result<()>;
+        let bodies: [(Body, &str); 3] = [
+            (|| std::panic::panic_any("a text"), "a text"),
+            (|| std::panic::panic_any(String::from("number 7")), "number 7"),
+            (|| std::panic::panic_any(7), "panic"),
+        ];
+        for (body, expected) in bodies {
+            assert_eq!(guard(body), beiming_status::INTERNAL);
+            let text = LAST_ERROR.with(|e| e.borrow().to_string_lossy().into_owned());
+            assert!(text.contains(expected), "{text}");
+        }
+        set_error("up to here\0not this");
+        assert!(LAST_ERROR.with(|e| e.borrow().as_c_str() == c"up to here"));
+    }
+}

@@ -33,7 +33,7 @@ impl Exec<'_, '_> {
         }
         for (port, out) in self.program.outputs.iter().zip(self.outputs.iter_mut()) {
             let dtype = self.program.slots[port.slot as usize].dtype;
-            if (out.as_mut_ptr() as usize) % dtype.align() != 0 {
+            if !(out.as_mut_ptr() as usize).is_multiple_of(dtype.align()) {
                 return Err(Error::output(&port.name, format!("its buffer is not aligned to {} bytes", dtype.align())));
             }
         }

@@ -302,7 +302,7 @@ impl State {
         let mut out = Vec::with_capacity(inputs.len());
         for (v, copy) in inputs.iter().zip(&mut self.staging) {
             let p = v.data.as_ptr();
-            if (p as usize) % v.dtype.align() == 0 {
+            if (p as usize).is_multiple_of(v.dtype.align()) {
                 out.push(p);
                 continue;
             }

@@ -72,6 +72,12 @@ impl Tensor {
     }
 }
 
+impl std::fmt::Debug for Output<'_> {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "{}{:?}", self.dtype, self.shape)
+    }
+}
+
 impl<'a> Output<'a> {
     /// The caller's memory. It must be aligned to the output's type; a run fails if it is too small.
     pub fn into_memory(memory: &'a mut [u8]) -> Output<'a> {

@@ -1,4 +1,5 @@
 //! The file: what is written is read back, the same input gives the same bytes, and no altered or truncated file is accepted.
+#![allow(clippy::unwrap_used)]
 
 use std::io::{Cursor, Write};
 
