@@ -81,6 +81,9 @@ impl Target {
     pub fn host() -> Target {
         let mut t = Target::host_level();
         t.name = "host".into();
+        if t.vector_bytes == 64 && splits_512_bits() {
+            t.fma_per_cycle = 1.0;
+        }
         if let Ok(n) = std::thread::available_parallelism() {
             t.cores = n.get() as u32;
         }
@@ -184,4 +187,18 @@ fn memories(l1: u64, l2: u64, l3: u64, rate: [f64; 4]) -> Vec<Memory> {
         .zip(rate)
         .map(|((name, bytes), bytes_per_cycle)| Memory { name: name.into(), bytes, bytes_per_cycle })
         .collect()
+}
+
+/// Whether this machine runs a 512-bit operation in two halves (AMD Zen 4: family 0x19).
+#[cfg(target_arch = "x86_64")]
+fn splits_512_bits() -> bool {
+    use std::arch::x86_64::__cpuid;
+    let (vendor, signature) = (__cpuid(0), __cpuid(1).eax);
+    let amd = [vendor.ebx, vendor.edx, vendor.ecx].map(u32::to_le_bytes).concat() == b"AuthenticAMD";
+    amd && ((signature >> 8) & 15) + ((signature >> 20) & 255) == 0x19
+}
+
+#[cfg(not(target_arch = "x86_64"))]
+fn splits_512_bits() -> bool {
+    false
 }
