@@ -1,5 +1,7 @@
 //! Non-maximum suppression, as ONNX `NonMaxSuppression` defines it.
 
+use std::cmp::Ordering;
+
 use super::{Array, floats};
 
 /// A box by its corners and area.
@@ -40,13 +42,14 @@ pub fn nms(boxes: Array, scores: Array, max_out: i64, iou: f32, score: f32, cent
             let scores = &scores[(b * classes + c) * n..][..n];
             order.clear();
             order.extend((0..n).filter(|&i| scores[i] > score));
-            order.sort_by(|&i, &j| scores[j].total_cmp(&scores[i]));
+            // Stable, and without NaN: it exceeds no threshold.
+            order.sort_by(|&i, &j| scores[j].partial_cmp(&scores[i]).unwrap_or(Ordering::Equal));
             chosen.clear();
             for &i in &order {
                 if chosen.len() == limit {
                     break;
                 }
-                if !chosen.iter().any(|&j| overlap(&rects[i], &rects[j]) > iou) {
+                if !chosen.iter().any(|&j| overlap(&rects[i], &rects[j], iou)) {
                     chosen.push(i);
                     out.push([b as i64, c as i64, i as i64]);
                 }
@@ -66,15 +69,13 @@ fn rect(c: &[f32], center: bool) -> Rect {
     Rect { y1, x1, y2, x2, area: (y2 - y1) * (x2 - x1) }
 }
 
-/// Intersection over union; zero where either box is empty.
-fn overlap(a: &Rect, b: &Rect) -> f32 {
+/// Whether intersection over union exceeds `iou`. A box without area overlaps nothing.
+fn overlap(a: &Rect, b: &Rect, iou: f32) -> bool {
     let h = a.y2.min(b.y2) - a.y1.max(b.y1);
     let w = a.x2.min(b.x2) - a.x1.max(b.x1);
-    if !(h > 0.0 && w > 0.0 && a.area > 0.0 && b.area > 0.0) {
-        return 0.0;
-    }
     let both = h * w;
-    both / (a.area + b.area - both)
+    let union = a.area + b.area - both;
+    h > 0.0 && w > 0.0 && both > 0.0 && a.area > 0.0 && b.area > 0.0 && union > 0.0 && both / union > iou
 }
 
 #[cfg(test)]
@@ -110,6 +111,7 @@ mod tests {
                 (0, 0.5, 0.0, vec![]),
                 (-1, 0.5, 0.0, vec![]),
                 (3, 0.5, 0.95, vec![]),
+                (30, -0.5, 0.0, vec![3, 0, 5]),
             ] {
                 let (b, s) = (bytes(boxes), bytes(&scores));
                 let b = Array { dtype: DType::F32, shape: &[1, 6, 4], data: &b };
@@ -128,6 +130,11 @@ mod tests {
         let s = Array { dtype: DType::F32, shape: &[2, 2, 2], data: &scores };
         let got = nms(b, s, 5, 0.5, -1.0, false).unwrap();
         assert_eq!(got, [[0, 0, 0], [0, 0, 1], [0, 1, 1], [1, 0, 1], [1, 0, 0], [1, 1, 0]]);
+        // Zeros of either sign are a tie; boxes without area stay.
+        let (flat, zeros) = (bytes(&[0.0; 8]), bytes(&[-0.0, 0.0]));
+        let b1 = Array { shape: &[1, 2, 4], data: &flat, ..b };
+        let got = nms(b1, Array { shape: &[1, 1, 2], data: &zeros, ..s }, 5, 0.0, -1.0, false).unwrap();
+        assert_eq!(got, [[0, 0, 0], [0, 0, 1]]);
         assert!(nms(b, Array { shape: &[2, 2, 3], ..s }, 5, 0.5, 0.0, false).is_err());
         let none = Array { dtype: DType::F32, shape: &[0, 2, 4], data: &[] };
         assert_eq!(nms(none, Array { shape: &[0, 2, 2], data: &[], ..s }, 5, 0.5, 0.0, false).unwrap(), [[0; 3]; 0]);
