@@ -1,0 +1,5 @@
+//! The command line; see `cli`.
+
+fn main() -> std::process::ExitCode {
+    beiming::cli::main()
+}
