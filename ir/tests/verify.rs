@@ -201,6 +201,33 @@ fn kernels() {
     );
 }
 
+/// Accesses that leave their buffer for all values of the symbols, and some that may not.
+#[test]
+fn bounds() {
+    let rows = [
+        ("%y[i0, 6] = 1.0:f32", "index 1 of `%y` goes from 6 to 6; the extent is 6"),
+        ("%y[i0 + 1, 0] = 1.0:f32", "index 0 of `%y` goes from 1 to N; the extent is N"),
+        ("%y[i0 - 1, 0] = 1.0:f32", "index 0 of `%y` goes from -1 to N - 2; the extent is N"),
+        ("for i1 < 7 { %y[i0, i1] = 1.0:f32 }", "statement 0.0: index 1 of `%y` goes from 0 to 6; the extent is 6"),
+        ("for i1 < 2 { for i2 < 4 { %y[i0, i1 * 3 + i2] = 1.0:f32 } }", "index 1 of `%y` goes from 0 to 6; the extent is 6"),
+        ("for i1 < 6 { %y[i0, i1] = %x[dim(N) - i0, i1] }", "index 0 of `%x` goes from 1 to N; the extent is N"),
+        ("%y[i0, 20 / 3] = 1.0:f32", "index 1 of `%y` goes from 6 to 6"),
+        ("copy (i1 < 8) %y[i0, i1 where i1 < 6] = %x[i0, i1]", ""),
+        ("copy (i1 < 8) %y[i0, i1] = %x[i0, i1 where i1 < 6 else 0.0:f32]", "index 1 of `%y` goes from 0 to 7; the extent is 6"),
+        ("for i1 < 7 { %y[i0, i1 where i1 < 6] = 1.0:f32 }", ""),
+        ("for i1 < 7 { if i1 < 6 { %y[i0, i1] = 1.0:f32 } }", ""),
+        ("for i1 < min(7, dim(N)) { %y[i0, i1] = 1.0:f32 }", ""),
+        ("for i1 < 4 { %y[i0, i1 + i1 - i1] = 1.0:f32 }", ""),
+        ("for i1 < 0 { %y[i0, 9] = 1.0:f32 }", ""),
+    ];
+    for (body, want) in rows {
+        let got = kernel_findings(&format!(
+            "kernel k(N) {{ param %x : f32[N, 6] read param %y : f32[N, 6] write grid (i0 < N) {body} }}"
+        ));
+        assert!(if want.is_empty() { got.is_empty() } else { got.contains(want) }, "{body}\n{got}");
+    }
+}
+
 const PROGRAM: &str = "\
 program
 target (name:\"t\",family:Cpu,triple:\"x\",cpu:\"x\",features:\"\",vector_bytes:32,vector_registers:16,fma_per_cycle:2.0,fma_latency:4,transcendental_cycles:12.0,clock_ghz:2.6,cores:2,memories:[(name:\"L1\",bytes:32768,bytes_per_cycle:64.0)],launch_ns:500.0,broadcast_from_memory:true,prefetch_rows:16,unroll:4,opt_level:2)

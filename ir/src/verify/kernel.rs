@@ -3,7 +3,7 @@
 use std::collections::BTreeSet;
 
 use super::expr::MAX_VARS;
-use super::{Finding, Report, expr, stmt};
+use super::{Finding, Report, bounds, expr, stmt};
 use crate::kernel::{Access, Buffer, Kernel, Space, local_bytes};
 use crate::types::Dim;
 
@@ -16,15 +16,15 @@ const MAX_RANK: usize = 64;
 
 /// Everything that is wrong with a kernel.
 pub fn kernel(k: &Kernel) -> Vec<Finding> {
-    check(k)
+    check(k, true)
 }
 
 /// What `eval` relies on: all but the bounds of indices, which it checks at every access.
 pub(crate) fn well_formed(k: &Kernel) -> Vec<Finding> {
-    check(k)
+    check(k, false)
 }
 
-fn check(k: &Kernel) -> Vec<Finding> {
+fn check(k: &Kernel, with_bounds: bool) -> Vec<Finding> {
     let mut report = Report::new(format!("kernel `{}`", k.name));
     header(k, &mut report);
     if k.vars > MAX_VARS || (k.vars as usize) < k.grid.len() {
@@ -36,6 +36,9 @@ fn check(k: &Kernel) -> Vec<Finding> {
     }
     let facts = expr::check(k, &mut report);
     stmt::check(k, &facts, &mut report);
+    if with_bounds && report.found.is_empty() {
+        bounds::check(k, &facts, &mut report);
+    }
     report.found
 }
 

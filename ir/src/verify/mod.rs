@@ -3,6 +3,7 @@
 //!
 //! A finding is a bug of ours (or of a hand-written text), never the user's model: the importers report that before.
 
+mod bounds;
 mod expr;
 mod graph;
 mod in_place;

@@ -9,6 +9,7 @@
 
 mod expr;
 mod parse;
+mod parse_expr;
 mod print;
 
 pub(super) use self::parse::kernel as parse_body;
