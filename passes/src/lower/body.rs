@@ -181,5 +181,7 @@ pub fn is_anchor(op: &Op) -> bool {
             | Op::Norm { .. }
             | Op::Cumulative(_)
             | Op::Scatter(_)
+            | Op::Lstm(_)
+            | Op::Gru(_)
     )
 }

@@ -5,7 +5,7 @@
 use std::collections::HashMap;
 use std::sync::Arc;
 
-use beiming_ir::kernel::{BufId, Buffer, Element, Expr, ExprId, Kernel, Stmt, VarId};
+use beiming_ir::kernel::{Access, BufId, Buffer, Element, Expr, ExprId, Kernel, Stmt, VarId};
 use beiming_ir::types::Dim;
 
 use super::builder::symbol;
@@ -15,7 +15,9 @@ pub(super) fn compact(kernel: Kernel, locals_from: u32) -> (Kernel, Vec<usize>, 
     let mut c = Compactor { old: &kernel, locals_from, marks: Marks::default() };
     c.mark_body(&kernel.body);
     let marks = c.marks;
-    let params: Vec<usize> = (0..kernel.params.len()).filter(|i| marks.buffers.contains(&(*i as u32))).collect();
+    let mut params: Vec<usize> = (0..kernel.params.len()).filter(|i| marks.buffers.contains(&(*i as u32))).collect();
+    // What is read comes first, what is written last.
+    params.sort_by_key(|&i| kernel.params[i].access != Access::Read);
     let locals: Vec<usize> = (0..kernel.locals.len()).filter(|i| marks.buffers.contains(&(locals_from + *i as u32))).collect();
     let mut buffers = HashMap::new();
     for (new, old) in params.iter().map(|i| *i as u32).chain(locals.iter().map(|i| locals_from + *i as u32)).enumerate() {

@@ -4,7 +4,7 @@ use beiming_ir::ops::{Arg, Op};
 
 use super::body::{BodyCx, is_anchor};
 use super::builder::Operand;
-use super::{contraction, normalize, pointwise, reduce, scan, window};
+use super::{contraction, normalize, pointwise, recurrent, reduce, scan, scatter, window};
 
 /// Lowers the whole body into the node's result.
 ///
@@ -33,6 +33,8 @@ fn one(cx: &mut BodyCx, anchor: usize, root: Arg, dst: Operand) -> Result<(), St
         Op::Norm { .. } => normalize::norm(cx, anchor, root, dst),
         Op::ArgReduce { .. } => scan::arg_reduce(cx, anchor, root, dst),
         Op::Cumulative(_) => scan::cumulative(cx, anchor, root, dst),
+        Op::Scatter(_) => scatter::lower(cx, anchor, dst),
+        Op::Lstm(_) | Op::Gru(_) => recurrent::lower(cx, anchor),
         op => Err(format!("`{}` has no lowering", op.name())),
     }
 }
@@ -56,6 +58,9 @@ fn product(cx: &mut BodyCx, anchor: usize, root: Arg, dst: Operand) -> Result<()
 fn epilogue_fits(cx: &BodyCx, anchor: usize) -> bool {
     let shape = &cx.types[anchor].shape;
     let nodes = &cx.body.nodes;
+    if anchor + 1 < nodes.len() && matches!(nodes[anchor].op, Op::Scatter(_)) {
+        return false;
+    }
     let mut depends = vec![false; nodes.len()];
     depends[anchor] = true;
     for (i, n) in nodes.iter().enumerate().skip(anchor + 1) {

@@ -229,6 +229,7 @@ impl<'c, 'a> Inliner<'c, 'a> {
                 }
                 self.guarded(kb, args[0], &at, guard)
             }
+            Op::Resize(r) => super::resize::value(self, kb, n, r, index, guard),
             op => Err(format!("`{}` cannot be computed element by element inside a group", op.name())),
         }
     }

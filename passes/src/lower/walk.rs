@@ -192,19 +192,17 @@ impl<'a> Walk<'a> {
         };
         let index = match self.weight_index.get(&key) {
             Some(i) => *i,
-            None if bytes.len() <= 4096 => match self.weights.iter().position(same) {
+            None => match self.weights.iter().position(|o| bytes.len() <= 4096 && same(o)) {
                 Some(i) => i as u32,
-                None => self.push_weight(w.clone()),
+                None => {
+                    // The program keeps these bytes, so the address stays theirs.
+                    self.weights.push(w.clone());
+                    self.weight_index.insert(key, self.weights.len() as u32 - 1);
+                    self.weights.len() as u32 - 1
+                }
             },
-            None => self.push_weight(w.clone()),
         };
-        self.weight_index.insert(key, index);
         self.new_slot(ty, Home::Weight(index))
-    }
-
-    fn push_weight(&mut self, w: Weight) -> u32 {
-        self.weights.push(w);
-        self.weights.len() as u32 - 1
     }
 
     fn node(&mut self, scope: &mut Scope, node: &Node, steps: &mut Vec<Step>) {
@@ -239,7 +237,6 @@ impl<'a> Walk<'a> {
     fn calls(&mut self, scope: &mut Scope, node: &Node, cx: BodyCx, steps: &mut Vec<Step>) {
         let results: Vec<SlotId> = node.outputs.iter().map(|v| self.result(scope, *v)).collect();
         let temps: Vec<SlotId> = cx.temps.iter().map(|t| self.fresh(t.clone())).collect();
-        let alone = cx.calls.len() == 1;
         for call in cx.calls {
             let args: Vec<SlotId> = call
                 .args
@@ -251,7 +248,7 @@ impl<'a> Walk<'a> {
                     Operand::Weight(n) => self.weight(call.weights[*n as usize].clone()),
                 })
                 .collect();
-            for &(read, written) in call.in_place.iter().filter(|_| alone) {
+            for &(read, written) in &call.in_place {
                 let r = self.storage(args[read]);
                 // Every argument that lies in the memory read must be one that may be overwritten.
                 let safe = (0..args.len()).all(|i| self.storage(args[i]) != r || call.in_place.contains(&(i, written)));

@@ -2,6 +2,10 @@
 //! with those of the graph.
 
 mod check;
+mod control;
+mod plan;
 mod pointwise;
+mod recurrent;
+mod resample;
 mod rows;
 mod windows;

@@ -1,0 +1,137 @@
+//! Branches, loops and host steps.
+
+use beiming_ir::graph::{Graph, Loc};
+use beiming_ir::ops::{BinaryOp, If, Loop, Op, ReduceOp, TopK, UnaryOp};
+use beiming_ir::tensor::{Num, Tensor};
+use beiming_ir::types::DType::{Bool, F32, I64};
+
+use crate::check::{agree_on, graph, push, random, ty};
+
+fn flag(v: bool) -> Tensor {
+    Tensor::scalar(Bool, Num::Int(v.into()))
+}
+
+fn count(v: i64) -> Tensor {
+    Tensor::i64(&[], &[v])
+}
+
+/// `x -> op(x)` as a region; with `None` the region gives its input back.
+fn region(op: Option<UnaryOp>) -> Graph {
+    let mut r = graph(&[("N", 1, 64)]);
+    let x = r.add_input("x", ty(F32, "N 5"));
+    let y = match op {
+        Some(op) => push(&mut r, Op::Unary(op), &[x]),
+        None => x,
+    };
+    r.add_output("y", y);
+    r
+}
+
+#[test]
+fn branches() {
+    for nested in [false, true] {
+        let mut g = graph(&[("N", 1, 64)]);
+        let c = g.add_input("c", ty(Bool, ""));
+        let x = g.add_input("x", ty(F32, "N 5"));
+        let then_region = g.add_region(region(None));
+        let else_region = if nested {
+            let mut outer = graph(&[("N", 1, 64)]);
+            let x = outer.add_input("x", ty(F32, "N 5"));
+            let s = push(&mut outer, Op::Reduce { op: ReduceOp::Sum, axes: vec![0, 1], keep: false }, &[x]);
+            let zero = outer.constant(Tensor::f32(&[], &[0.0]), &Loc::default());
+            let positive = push(&mut outer, Op::Binary(BinaryOp::Gt), &[s, zero]);
+            let p = If {
+                then_region: outer.add_region(region(Some(UnaryOp::Exp))),
+                else_region: outer.add_region(region(Some(UnaryOp::Neg))),
+            };
+            let y = push(&mut outer, Op::If(p), &[positive, x]);
+            outer.add_output("y", y);
+            g.add_region(outer)
+        } else {
+            g.add_region(region(Some(UnaryOp::Exp)))
+        };
+        let a = push(&mut g, Op::Unary(UnaryOp::Abs), &[x]);
+        let y = push(&mut g, Op::If(If { then_region, else_region }), &[c, a]);
+        let z = push(&mut g, Op::Binary(BinaryOp::Add), &[y, a]);
+        g.add_output("y", y);
+        g.add_output("z", z);
+        for taken in [true, false] {
+            agree_on(&g, &[flag(taken), random(F32, &[3, 5], 1)]);
+        }
+    }
+}
+
+#[test]
+fn loops_carry_states_and_stack_results() {
+    // (a, b) -> (b, a + b * w): the states trade places; the stacked result is their sum.
+    let mut body = graph(&[("N", 1, 64), ("K", 0, 32)]);
+    let i = body.add_input("i", ty(I64, ""));
+    let go = body.add_input("go", ty(Bool, ""));
+    let a = body.add_input("a", ty(F32, "N"));
+    let b = body.add_input("b", ty(F32, "N"));
+    let w = body.add_input("w", ty(F32, "N"));
+    let p = push(&mut body, Op::Binary(BinaryOp::Mul), &[b, w]);
+    let next = push(&mut body, Op::Binary(BinaryOp::Add), &[a, p]);
+    let sum = push(&mut body, Op::Binary(BinaryOp::Add), &[next, b]);
+    let f = push(&mut body, Op::Cast { to: F32 }, &[i]);
+    let sum = push(&mut body, Op::Binary(BinaryOp::Sub), &[sum, f]);
+    for (n, v) in [("go", go), ("a", b), ("b", next), ("s", sum)] {
+        body.add_output(n, v);
+    }
+    let mut g = graph(&[("N", 1, 64), ("K", 0, 32)]);
+    let trip = g.add_input("trip", ty(I64, ""));
+    let x = g.add_input("x", ty(F32, "N"));
+    let w = g.add_input("w", ty(F32, "N"));
+    let go = g.constant(flag(true), &Loc::default());
+    let e = push(&mut g, Op::Unary(UnaryOp::Tanh), &[x]);
+    let half = push(&mut g, Op::Unary(UnaryOp::Sin), &[w]);
+    let l = Loop { body: g.add_region(body), state: 2, trips: "K".parse().expect("a symbol") };
+    let loc = Loc { name: "loop".into(), ..Loc::default() };
+    let out = g.push(Op::Loop(l), &[trip, go, e, x, half], &loc).expect("a loop");
+    let s = push(&mut g, Op::Reduce { op: ReduceOp::Sum, axes: vec![0], keep: false }, &[out[2]]);
+    for v in [out[0], out[1], out[2], s, e] {
+        g.add_output("o", v);
+    }
+    for n in [1, 3, 7] {
+        agree_on(&g, &[count(n), random(F32, &[6], 1), random(F32, &[6], 2)]);
+    }
+}
+
+#[test]
+fn a_loop_that_stops_itself() {
+    let mut body = graph(&[]);
+    let _ = body.add_input("i", ty(I64, ""));
+    let _ = body.add_input("go", ty(Bool, ""));
+    let a = body.add_input("a", ty(F32, ""));
+    let one = body.constant(Tensor::f32(&[], &[1.0]), &Loc::default());
+    let three = body.constant(Tensor::f32(&[], &[3.5]), &Loc::default());
+    let a = push(&mut body, Op::Binary(BinaryOp::Add), &[a, one]);
+    let go = push(&mut body, Op::Binary(BinaryOp::Lt), &[a, three]);
+    body.add_output("go", go);
+    body.add_output("a", a);
+    let mut g = graph(&[]);
+    let x = g.add_input("x", ty(F32, ""));
+    let trip = g.constant(count(100), &Loc::default());
+    let go = g.constant(flag(true), &Loc::default());
+    let l = Loop { body: g.add_region(body), state: 1, trips: "K".parse().expect("a symbol") };
+    let y = push(&mut g, Op::Loop(l), &[trip, go, x]);
+    g.add_output("y", y);
+    agree_on(&g, &[Tensor::f32(&[], &[0.25])]);
+}
+
+#[test]
+fn host_steps() {
+    let mut g = graph(&[]);
+    let x = g.add_input("x", ty(F32, "3 9"));
+    let loc = Loc { name: "top".into(), ..Loc::default() };
+    let top = g.push(Op::TopK(TopK { k: 4.into(), axis: 1, largest: true }), &[x], &loc).expect("types");
+    let zero = g.constant(Tensor::f32(&[], &[0.0]), &loc);
+    let mask = push(&mut g, Op::Binary(BinaryOp::Gt), &[x, zero]);
+    let some = g.push(Op::NonZero { count: "some".parse().expect("a symbol") }, &[mask], &loc).expect("types");
+    let places = push(&mut g, Op::Cast { to: F32 }, &[some[0]]);
+    let sum = push(&mut g, Op::Reduce { op: ReduceOp::Sum, axes: vec![1], keep: false }, &[places]);
+    for v in [top[0], top[1], places, sum, some[1]] {
+        g.add_output("o", v);
+    }
+    agree_on(&g, &[random(F32, &[3, 9], 4)]);
+}
