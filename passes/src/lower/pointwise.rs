@@ -54,9 +54,6 @@ impl Place {
 
 fn nest(cx: &mut BodyCx, value: Arg, dst: Operand, place: &Place) -> Result<(), String> {
     let ty = cx.ty(value).clone();
-    if ty.shape.iter().any(|d| d.is(0)) {
-        return Ok(());
-    }
     let total = place.shape.iter().fold(Dim::Known(1), |a, d| a * d.clone());
     let dtype = ty.dtype;
     // The result's address takes part in finding the axes: as a read of a buffer of its own.

@@ -151,6 +151,9 @@ struct Kernel<'l, 'c, 'a> {
     next: BufId,
 }
 
+/// Makes the statements of one lane.
+type Lane<'f, 'l, 'c, 'a> = dyn FnMut(&mut Kernel<'l, 'c, 'a>, ExprId) -> Result<Vec<Stmt>, String> + 'f;
+
 impl<'l, 'c, 'a> Kernel<'l, 'c, 'a> {
     fn new(l: &'l Layer, cx: &'c BodyCx<'a>) -> Kernel<'l, 'c, 'a> {
         let mut kb = KernelBuilder::new(cx.symbols, std::slice::from_ref(&l.batch));
@@ -166,7 +169,7 @@ impl<'l, 'c, 'a> Kernel<'l, 'c, 'a> {
     }
 
     /// A vector loop over `0..n`.
-    fn vector(&mut self, n: usize, f: &mut dyn FnMut(&mut Self, ExprId) -> Result<Vec<Stmt>, String>) -> Result<Stmt, String> {
+    fn vector(&mut self, n: usize, f: &mut Lane<'_, 'l, 'c, 'a>) -> Result<Stmt, String> {
         let (var, j) = self.kb.axis(&Dim::from(n));
         let body = f(self, j)?;
         let count = self.kb.int(n as i64);
