@@ -4,8 +4,13 @@
 //! A contraction is `M x K` by `K x N`, repeated over a batch. A register tile of `mr x nr` accumulators runs over the whole
 //! depth; the packed right operand is streamed a row of `nr` at a time, the left one read (or packed) `mr` at a time.
 
-use beiming_ir::ops::Tile;
+use std::sync::Arc;
+
+use beiming_ir::ops::{Body, BodyNode, Op, Tile};
 use beiming_ir::target::Target;
+use egg::EGraph;
+
+use crate::saturate::language::ENode;
 
 /// Extents of a contraction as the tiler weighs them; symbolic ones at a typical value.
 #[derive(Clone, Copy, PartialEq, Debug)]
@@ -24,34 +29,112 @@ pub struct Extents {
     pub packed: bool,
 }
 
-/// Vectors of a register tile's columns that are tried.
-const WIDTHS: [usize; 7] = [1, 2, 3, 4, 6, 8, 12];
 /// Cycles a register tile costs besides its depth loop: addresses, loading and storing accumulators.
 const TILE_OVERHEAD: f64 = 30.0;
 /// Cycles a grid point costs.
 const POINT_OVERHEAD: f64 = 60.0;
 
-/// The cheapest legal tile.
-pub fn choose(e: &Extents, target: &Target) -> Tile {
+/// Rules of the tile saturation, by the names that reports show.
+const RULES: [&str; 3] = ["one more row", "one more vector", "another block"];
+/// Rows of a register tile that are tried at most.
+const MAX_ROWS: usize = 32;
+/// Vectors of a register tile's columns that are tried at most.
+const MAX_VECTORS: usize = 12;
+
+/// A chosen tile and how it was found.
+#[derive(Clone, Debug)]
+pub struct Choice {
+    /// The tile.
+    pub tile: Tile,
+    /// Predicted cycles of one core.
+    pub cycles: f64,
+    /// Alternatives in the e-graph at the start and after every iteration.
+    pub growth: Vec<usize>,
+    /// New alternatives of every rule.
+    pub hits: [usize; RULES.len()],
+}
+
+/// The cheapest legal tile, by saturation: an e-graph of one class whose nodes are the same op under different tiles. Each rule
+/// makes a neighbouring tile, so the alternatives grow with the number of tiles and not with the loops they stand for.
+pub fn choose(op: &Op, e: &Extents, target: &Target) -> Choice {
     let lanes = target.lanes(4);
-    let mut best: Option<(f64, Tile)> = None;
-    for nv in WIDTHS {
-        for mr in 1..=32 {
-            if !fits_registers(mr, nv, target) || (nv > 1 && (nv - 1) * lanes >= e.n) || (mr > 1 && mr > e.m) {
-                continue;
-            }
-            for (mc, nc) in blocks(e, mr, nv * lanes, target) {
-                let t = Tile { mr: mr as u32, nr: (nv * lanes) as u32, mc: mc as u32, nc: nc as u32, kc: e.k.max(1) as u32 };
-                let c = cycles(e, &t, target);
-                if best.is_none_or(|b| c < b.0) {
-                    best = Some((c, t));
+    let body = Arc::new(Body { inputs: 0, nodes: vec![BodyNode { op: op.clone(), args: vec![] }] });
+    let node = |tile| ENode::op(Op::Tiled { body: body.clone(), tile }, &[]);
+    let tile = |mr: usize, nv: usize, mc: usize, nc: usize| Tile {
+        mr: mr as u32,
+        nr: (nv * lanes) as u32,
+        mc: mc as u32,
+        nc: nc as u32,
+        kc: e.k.max(1) as u32,
+    };
+    let whole = |mr: usize, nv: usize| {
+        let nr = nv * lanes;
+        tile(mr, nv, e.m.div_ceil(mr).max(1) * mr, e.n.div_ceil(nr).max(1) * nr)
+    };
+    let legal = |mr: usize, nv: usize| {
+        mr <= MAX_ROWS
+            && nv <= MAX_VECTORS
+            && fits_registers(mr, nv, target)
+            && (nv == 1 || (nv - 1) * lanes < e.n)
+            && (mr == 1 || mr <= e.m)
+    };
+    let mut graph = EGraph::<ENode, ()>::default();
+    // One vector by one row always fits the registers.
+    let first = whole(1, 1);
+    let root = graph.add(node(first));
+    let mut best = (cycles(e, &first, target), first);
+    let mut choice = Choice { tile: first, cycles: 0.0, growth: vec![1], hits: [0; RULES.len()] };
+    let mut fresh = vec![first];
+    while !fresh.is_empty() {
+        let mut next = vec![];
+        for t in std::mem::take(&mut fresh) {
+            let (mr, nv) = (t.mr as usize, t.nr as usize / lanes);
+            let taller = legal(mr + 1, nv).then(|| whole(mr + 1, nv));
+            let wider = legal(mr, nv + 1).then(|| whole(mr, nv + 1));
+            let other = blocks(e, mr, nv * lanes, target).into_iter().map(|(mc, nc)| tile(mr, nv, mc, nc));
+            let made = taller.map(|t| (0, t)).into_iter().chain(wider.map(|t| (1, t))).chain(other.map(|t| (2, t)));
+            for (rule, tile) in made {
+                let n = node(tile);
+                if graph.lookup(n.clone()).is_some() {
+                    continue;
+                }
+                let id = graph.add(n);
+                graph.union(root, id);
+                choice.hits[rule] += 1;
+                let c = cycles(e, &tile, target);
+                // Ties go to the smaller tile: the order of rules must not show.
+                if c < best.0 || c == best.0 && tile < best.1 {
+                    best = (c, tile);
+                }
+                // Blocks are leaves: rows and vectors grow from the whole product.
+                if rule != 2 {
+                    next.push(tile);
                 }
             }
         }
+        graph.rebuild();
+        choice.growth.push(graph.total_size());
+        fresh = next;
     }
-    // One vector by one row always fits the registers.
-    let smallest = Tile { mr: 1, nr: lanes as u32, mc: 1, nc: lanes as u32, kc: e.k.max(1) as u32 };
-    best.map_or(smallest, |b| b.1)
+    (choice.cycles, choice.tile) = best;
+    choice
+}
+
+impl std::fmt::Display for Choice {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        let (t, growth) = (&self.tile, self.growth.iter().map(usize::to_string).collect::<Vec<_>>());
+        write!(
+            f,
+            "tile {}x{} in blocks of {}x{}: {:.0} cycles, e-nodes {}",
+            t.mr,
+            t.nr,
+            t.mc,
+            t.nc,
+            self.cycles,
+            growth.join(" -> ")
+        )?;
+        RULES.iter().zip(self.hits).try_for_each(|(r, n)| write!(f, ", {r} {n}"))
+    }
 }
 
 /// Accumulators, a row of the right operand, and what the left one needs.
@@ -159,17 +242,29 @@ fn rate(target: &Target, bytes: u64) -> f64 {
 
 #[cfg(test)]
 mod tests {
+    use beiming_ir::types::DType;
+
     use super::*;
 
     fn extents(m: usize, n: usize, k: usize) -> Extents {
         Extents { batch: 1, m, n, k, bytes: 4, packed: true }
     }
 
+    fn tile_of(e: &Extents, target: &Target) -> Tile {
+        choose(&Op::MatMul { out: DType::F32 }, e, target).tile
+    }
+
+    #[test]
+    fn alternatives_grow_linearly() {
+        let c = choose(&Op::MatMul { out: DType::F32 }, &extents(3136, 256, 64), &Target::x86_64_v4());
+        assert!(*c.growth.last().unwrap() < 3000 && c.hits.iter().all(|h| *h > 0), "{c}");
+    }
+
     #[test]
     fn tiles_are_legal_and_cover() {
         for target in [Target::x86_64_v3(), Target::x86_64_v4(), Target::kunpeng920()] {
             for (m, n, k) in [(1, 1, 1), (1, 1000, 2048), (128, 768, 768), (12544, 64, 147), (49, 512, 4608), (7, 3, 0)] {
-                let t = choose(&extents(m, n, k), &target);
+                let t = tile_of(&extents(m, n, k), &target);
                 assert!(fits_registers(t.mr as usize, t.nr as usize / target.lanes(4), &target), "{t:?}");
                 assert_eq!(t.mc % t.mr, 0, "{t:?}");
                 assert_eq!(t.nc % t.nr, 0, "{t:?}");
@@ -179,15 +274,15 @@ mod tests {
 
     #[test]
     fn one_row_takes_many_columns() {
-        let t = choose(&extents(1, 4096, 1024), &Target::x86_64_v4());
+        let t = tile_of(&extents(1, 4096, 1024), &Target::x86_64_v4());
         assert!(t.mr == 1 && t.nr >= 64, "{t:?}");
     }
 
     #[test]
     fn large_products_fill_the_accumulators() {
-        let t = choose(&extents(512, 768, 768), &Target::x86_64_v4());
+        let t = tile_of(&extents(512, 768, 768), &Target::x86_64_v4());
         assert!(t.mr * t.nr / 16 >= 20, "{t:?}");
-        let t = choose(&extents(512, 768, 768), &Target::kunpeng920());
+        let t = tile_of(&extents(512, 768, 768), &Target::kunpeng920());
         assert!(t.mr * t.nr / 4 >= 20, "{t:?}");
     }
 }

@@ -69,7 +69,7 @@ pub trait Operands {
 impl Product {
     /// The tile: the one chosen before, or the tiler's choice now.
     pub fn tile(&self, cx: &BodyCx) -> Tile {
-        cx.tile.unwrap_or_else(|| tile::choose(&self.typical(cx), cx.target))
+        cx.tile.unwrap_or_else(|| tile::choose(&cx.body.nodes[self.anchor].op, &self.typical(cx), cx.target).tile)
     }
 
     fn typical(&self, cx: &BodyCx) -> tile::Extents {
