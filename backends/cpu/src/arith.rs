@@ -151,7 +151,8 @@ impl Gen<'_, '_> {
                     ll.select(far, ll.zero(t), v)
                 }
             }
-            Pow | Atan2 => return self.unsupported(format!("{} of {d}", op.name())),
+            Pow => Math { ll }.int_pow(a, b, d.is_signed_int()),
+            Atan2 => return self.unsupported(format!("{} of {d}", op.name())),
         };
         self.round(d, r)
     }
@@ -188,7 +189,11 @@ impl Gen<'_, '_> {
             Le => return Ok(ll.fcmp(LLVMRealOLE, a, b)),
             Gt => return Ok(ll.fcmp(LLVMRealOGT, a, b)),
             Ge => return Ok(ll.fcmp(LLVMRealOGE, a, b)),
-            Pow | Atan2 | Mod | Rem | And | Or | Xor | Shl | Shr => return self.unsupported(format!("{} of {d}", op.name())),
+            Pow => Math { ll }.pow(a, b),
+            Atan2 => Math { ll }.atan2(a, b),
+            Mod => Math { ll }.fmod(a, b, true),
+            Rem => Math { ll }.fmod(a, b, false),
+            And | Or | Xor | Shl | Shr => return self.unsupported(format!("{} of {d}", op.name())),
         };
         self.round(d, r)
     }

@@ -122,7 +122,10 @@ impl Gen<'_, '_> {
                 let bits = self.pack(from, v)?;
                 let n = ll.lanes(ll.ty(bits));
                 let t = ll.vec(self.mem_ty(*to)?, n);
-                self.unpack(*to, ll.bitcast(bits, t))
+                {
+                    let v = self.unpack(*to, ll.bitcast(bits, t))?;
+                    if to.is_int() { self.round(*to, v) } else { Ok(v) }
+                }
             }
         }
     }

@@ -314,6 +314,10 @@ impl<'c> Ll<'c> {
         self.intrinsic("llvm.fabs", &[self.ty(a)], &[a])
     }
 
+    pub fn copysign(&self, mag: V, sign: V) -> V {
+        self.intrinsic("llvm.copysign", &[self.ty(mag)], &[mag, sign])
+    }
+
     // Vectors.
 
     /// All `n` lanes equal to the scalar `v`.
@@ -437,6 +441,21 @@ impl<'c> Ll<'c> {
         }
     }
 
+    /// As [`Ll::private_constant`], one for the module.
+    pub fn shared_constant(&self, name: &str, init: V, align: u32) -> V {
+        let n = c_name(name);
+        // SAFETY: see the file's comment; a global that is absent comes back null.
+        unsafe {
+            let g = LLVMGetNamedGlobal(self.module.as_mut_ptr(), n.as_ptr());
+            if !g.is_null() {
+                return V(g);
+            }
+            let V(g) = self.private_constant(init, align);
+            LLVMSetValueName2(g, n.as_ptr(), n.as_bytes().len());
+            V(g)
+        }
+    }
+
     /// A constant that the library exports.
     pub fn exported_constant(&self, name: &str, init: V, align: u32) -> V {
         let n = c_name(name);
@@ -493,6 +512,27 @@ impl<'c> Ll<'c> {
     pub fn param(&self, f: V, i: u32) -> V {
         // SAFETY: see the file's comment.
         V(unsafe { LLVMGetParam(f.0, i) })
+    }
+
+    /// Calls the function `name` of this module, writing it first with `write` if it is not there: code too long to repeat.
+    pub fn outlined(&self, name: &str, ret: Ty, args: &[V], write: &dyn Fn(V)) -> V {
+        let n = c_name(name);
+        // SAFETY: see the file's comment; a function that is absent comes back null.
+        unsafe {
+            let mut f = LLVMGetNamedFunction(self.module.as_mut_ptr(), n.as_ptr());
+            if f.is_null() {
+                let types: Vec<Ty> = args.iter().map(|a| self.ty(*a)).collect();
+                let back = self.here();
+                let new = self.function(name, self.function_type(ret, &types), true);
+                self.at(self.block(new));
+                write(new);
+                self.at(back);
+                f = new.0;
+            }
+            let mut args: Vec<LLVMValueRef> = args.iter().map(|v| v.0).collect();
+            let ty = LLVMGlobalGetValueType(f);
+            V(LLVMBuildCall2(self.b(), ty, f, args.as_mut_ptr(), args.len() as c_uint, NONAME))
+        }
     }
 
     pub fn block(&self, f: V) -> Bb {

@@ -442,10 +442,7 @@ impl Gen<'_, '_> {
         let ll = self.ll;
         match d {
             DType::F32 | DType::F64 => Ok(ll.fma(a, b, c)),
-            d if d.is_float() => {
-                let p = self.round(d, ll.fmul(a, b))?;
-                self.round(d, ll.fadd(p, c))
-            }
+            d if d.is_float() => self.round(d, ll.fma(a, b, c)),
             d => self.round(d, ll.add(ll.mul(a, b), c)),
         }
     }

@@ -225,15 +225,20 @@ fn harness(arm: bool) -> &'static Path {
 
 /// `[M, k] x [k, 2 * nr] + bias`, on tiles of `mr x nr`, with `b` packed in panels.
 pub fn matmul(mr: i64, nr: i64, k: i64) -> String {
+    matmul_panels(mr, nr, 2, k)
+}
+
+/// As [`matmul`] with `panels * nr` columns.
+pub fn matmul_panels(mr: i64, nr: i64, panels: i64, k: i64) -> String {
     format!(
         "\
 kernel matmul(M) {{
   param %a : f32[M, {k}] read
-  param %b : f32[2, {k}, {nr}] read
+  param %b : f32[{panels}, {k}, {nr}] read
   param %c : f32[{n}] read
   param %y : f32[M, {n}] write
   local %acc : f32[{mr}, {nr}] register
-  grid (i0 < 2, i1 < floordiv(M + {m1}, {mr}))
+  grid (i0 < {panels}, i1 < floordiv(M + {m1}, {mr}))
   unroll for i2 < {mr} {{
     vector for i3 < {nr} {{
       %acc[i2, i3] = 0.0:f32
@@ -247,7 +252,7 @@ kernel matmul(M) {{
   }}
 }}
 ",
-        n = 2 * nr,
+        n = panels * nr,
         m1 = mr - 1,
     )
 }
