@@ -6,6 +6,7 @@ use std::collections::HashMap;
 use std::sync::Arc;
 
 use beiming_ir::kernel::{Access, BufId, Buffer, Element, Expr, ExprId, Kernel, Stmt, VarId};
+use beiming_ir::text::normalize_kernel;
 use beiming_ir::types::Dim;
 
 use super::builder::symbol;
@@ -63,7 +64,8 @@ pub(super) fn compact(kernel: Kernel, locals_from: u32) -> (Kernel, Vec<usize>, 
         body: kernel.body.iter().map(|s| map.stmt(s)).collect(),
     };
     let dims = map.symbols.iter().map(|s| Dim::sym(s)).collect();
-    (out, params, dims)
+    // In the order of the text form, so that a dump is readable.
+    (normalize_kernel(out), params, dims)
 }
 
 /// Parameters named by kind and place among their kind: `in0`, `in1`, `out0`.
