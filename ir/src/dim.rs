@@ -230,6 +230,19 @@ impl Dim {
         Some(sum)
     }
 
+    /// The symbol and its value where this is `a*symbol + b` and must equal `value`: how the extents of an input bind symbols.
+    /// `None` for other expressions, and where no whole number fits.
+    pub fn solve(&self, value: i64) -> Option<(Arc<str>, i64)> {
+        let symbols = self.symbols();
+        let [name] = symbols.as_slice() else { return None };
+        let at = |x: i64| self.eval(&|_| Some(x));
+        let (b, ab) = (at(0)?, at(1)?);
+        let a = ab.checked_sub(b).filter(|a| *a != 0)?;
+        let rest = value.checked_sub(b)?;
+        let linear = *self == Dim::sym(name) * Dim::Known(a) + Dim::Known(b);
+        (linear && rest % a == 0).then(|| (name.clone(), rest / a))
+    }
+
     /// Replaces symbols; a symbol for which `f` gives `None` stays.
     pub fn substitute(&self, f: &dyn Fn(&str) -> Option<Dim>) -> Dim {
         let p = match self {

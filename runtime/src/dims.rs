@@ -115,6 +115,22 @@ impl Dims {
         if let Expr::Symbol(s) = self.exprs[d as usize] { Some(s) } else { None }
     }
 
+    /// `(symbol, a, b)` where an expression is `a*symbol + b`: what an input's extent can bind.
+    pub fn linear(&self, d: DimId) -> Option<(SymbolId, i64, i64)> {
+        let &[s] = self.needs(d) else { return None };
+        let at = |x: i64| {
+            let mut values = vec![None; self.symbols.len()];
+            values[s as usize] = Some(x);
+            self.eval(d, &values)
+        };
+        let (b, first) = (at(0)?, at(1)?);
+        let a = first.checked_sub(b).filter(|a| *a != 0)?;
+        // Any other expression differs from its secant at one of these.
+        let fits = |x: i64| Some(at(x)? == a.checked_mul(x)?.checked_add(b)?);
+        let linear = [2, 3, 5, 64, 1_000_003].into_iter().all(|x| fits(x).unwrap_or(false));
+        linear.then_some((s, a, b))
+    }
+
     /// The value of an expression without symbols.
     pub fn known(&self, d: DimId) -> Option<i64> {
         if self.needs(d).is_empty() { self.eval(d, &[]) } else { None }

@@ -169,7 +169,7 @@ impl Program {
 
         let mut bound: BTreeSet<SymbolId> = late.clone();
         for p in &inputs {
-            bound.extend(slots[p.slot as usize].shape.iter().filter_map(|&d| dims.bare(d)));
+            bound.extend(slots[p.slot as usize].shape.iter().filter_map(|&d| Some(dims.linear(d)?.0)));
         }
         let symbols = dims.symbols();
         if let Some(s) = (0..symbols.len() as SymbolId).find(|s| !bound.contains(s) && dims.is_used(*s)) {

@@ -209,11 +209,18 @@ impl State {
         self.shapes.push(-1);
         let mut symbols: Vec<Option<i64>> = vec![None; program.dims.symbols().len()];
         let mut source: Vec<&str> = vec![""; symbols.len()];
-        for (p, v) in program.inputs.iter().zip(inputs) {
+        // Extents that are a symbol first; then `a*symbol + b` where nothing else gives the symbol.
+        let ports = || program.inputs.iter().zip(inputs);
+        for ((p, v), bare) in ports().map(|p| (p, true)).chain(ports().map(|p| (p, false))) {
             for (axis, (&d, &got)) in program.slots[p.slot as usize].shape.iter().zip(v.shape).enumerate() {
-                let Some(s) = program.dims.bare(d) else { continue };
+                let Some((s, a, b)) = program.dims.linear(d) else { continue };
+                if bare != program.dims.bare(d).is_some() || (!bare && symbols[s as usize].is_some()) {
+                    continue;
+                }
                 let name = &program.dims.symbols()[s as usize];
                 let range = program.ranges[s as usize];
+                // No whole number fits: the second pass says so.
+                let Some(got) = got.checked_sub(b).filter(|r| r % a == 0).map(|r| r / a) else { continue };
                 if !(range.lo..=range.hi).contains(&got) {
                     let what = format!("axis {axis} (`{name}`) is {got}, allowed are {}", range_text(range.lo, range.hi));
                     return Err(Error::input(&p.name, what));

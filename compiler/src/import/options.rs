@@ -21,6 +21,9 @@ pub struct ImportOptions {
     /// Meaning of dimensions, by the name they have in the model (`dim_param`), or `input_d0` for the first axis of `input`
     /// where the model gives none, or a symbol used in `shapes`.
     pub dims: BTreeMap<String, DimOverride>,
+    /// Inputs that always have the same value, by name: one number for every element, or one number an element in row-major
+    /// order. They become constants, and are no inputs any more; a condition on one takes its branch.
+    pub values: BTreeMap<String, Vec<f64>>,
     /// Follow symbolic and hard links that lie in the model's folder when external data is opened. Model caches are made of
     /// such links; they may point anywhere, so this is for folders that the user trusts.
     pub allow_external_links: bool,
@@ -50,6 +53,18 @@ impl ImportOptions {
             }
         }
         self.shapes.insert(name.to_string(), shape);
+        Ok(())
+    }
+
+    /// Adds a value written as `sr=16000` or `sizes=224,224`. The name may hold `=`; the last one counts.
+    ///
+    /// # Errors
+    /// What is wrong with the text.
+    pub fn add_value(&mut self, text: &str) -> Result<(), String> {
+        let usage = || format!("`{text}` is not a value; write for example `sr=16000`");
+        let (name, list) = text.rsplit_once('=').filter(|(n, _)| !n.is_empty()).ok_or_else(usage)?;
+        let numbers: Result<Vec<f64>, _> = list.split(',').map(|x| x.trim().parse::<f64>()).collect();
+        self.values.insert(name.to_string(), numbers.map_err(|_| usage())?);
         Ok(())
     }
 
@@ -107,6 +122,17 @@ mod tests {
         ] {
             o.add_dim(t).unwrap();
             assert_eq!(o.dims["N"], want, "{t}");
+        }
+    }
+
+    #[test]
+    fn values_parse() {
+        let mut o = ImportOptions::default();
+        o.add_value("sr=16000").unwrap();
+        o.add_value("size=1, 2.5").unwrap();
+        assert_eq!((o.values["sr"].as_slice(), o.values["size"].as_slice()), ([16000.0].as_slice(), [1.0, 2.5].as_slice()));
+        for t in ["sr", "=1", "sr=", "sr=x"] {
+            assert!(o.add_value(t).is_err(), "{t}");
         }
     }
 

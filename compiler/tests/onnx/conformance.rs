@@ -2,7 +2,7 @@
 //!
 //! The suite is not part of the repository. `BEIMING_ONNX_SUITE` names a folder that holds it: `index.tsv` (kind, name, opset,
 //! rtol, atol, ops) and `kind/name/{model.onnx, test_data_set_0/*.pb}`. `BEIMING_ONNX_FILTER` keeps the cases whose name
-//! holds a text; `BEIMING_ONNX_REPORT` names a file for the reasons of failure.
+//! holds a text; a file `options` beside a model holds lines `shape x:1x3`, `dim N=4`, `value sr=16000`; `BEIMING_ONNX_REPORT` names a file for the reasons of failure.
 
 use std::collections::BTreeMap;
 use std::path::Path;
@@ -47,8 +47,21 @@ fn tensors(folder: &Path, stem: &str) -> Result<Vec<TensorProto>, String> {
     }
 }
 
-fn run(model: &ModelProto, inputs: &[TensorProto], expected: &[TensorProto], case: &Case) -> Result<(), String> {
-    let g = onnx::read_model(model, None, &ImportOptions::default()).map_err(|e| format!("import: {e}"))?;
+fn options(folder: &Path) -> Result<ImportOptions, String> {
+    let mut options = ImportOptions::default();
+    for line in std::fs::read_to_string(folder.join("options")).unwrap_or_default().lines() {
+        match line.split_once(' ') {
+            Some(("shape", s)) => options.add_shape(s)?,
+            Some(("dim", s)) => options.add_dim(s)?,
+            Some(("value", s)) => options.add_value(s)?,
+            _ => return Err(format!("`{line}` is not an option")),
+        }
+    }
+    Ok(options)
+}
+
+fn run(folder: &Path, model: &ModelProto, inputs: &[TensorProto], expected: &[TensorProto], case: &Case) -> Result<(), String> {
+    let g = onnx::read_model(model, Some(folder), &options(folder)?).map_err(|e| format!("import: {e}"))?;
     let read = |t: &TensorProto| onnx::read_tensor(t).map_err(|e| format!("data: {e}"));
     let inputs = inputs.iter().map(read).collect::<Result<Vec<Tensor>, _>>()?;
     let outputs = beiming_ir::eval::graph(&g, &inputs).map_err(|e| format!("eval: {e}"))?;
@@ -96,7 +109,7 @@ fn outcome(root: &Path, case: &Case) -> Outcome {
         }
         let data = folder.join("test_data_set_0");
         let (inputs, expected) = (tensors(&data, "input")?, tensors(&data, "output")?);
-        let plain = match run(&model, &inputs, &expected, case) {
+        let plain = match run(&folder, &model, &inputs, &expected, case) {
             Ok(()) => return Ok(Outcome::Pass),
             Err(e) => e,
         };
@@ -116,7 +129,7 @@ fn outcome(root: &Path, case: &Case) -> Outcome {
                 g.initializer.push(TensorProto { name: Some(name.clone()), ..t.clone() });
             }
         }
-        match run(&baked, &inputs[..1], &expected, case) {
+        match run(&folder, &baked, &inputs[..1], &expected, case) {
             Ok(()) => Ok(Outcome::PassConst),
             Err(e) => Err(if plain == e { plain } else { format!("{plain} || with constants: {e}") }),
         }

@@ -57,3 +57,20 @@ fn the_smallest_number_divides() {
         text.parse::<Dim>().unwrap();
     }
 }
+
+#[test]
+fn linear_expressions_are_solved() {
+    for (text, value, want) in [
+        ("N", 7, Some(7)),
+        ("32*h", 64, Some(2)),
+        ("32*h", 65, None),
+        ("2*T - 1", 5, Some(3)),
+        ("N*N", 4, None),
+        ("A + B", 4, None),
+        ("floordiv(N, 2)", 4, None),
+        ("8", 8, None),
+    ] {
+        let d: Dim = text.parse().unwrap();
+        assert_eq!(d.solve(value).map(|s| s.1), want, "{text} = {value}");
+    }
+}

@@ -11,8 +11,8 @@ use crate::types::{Dim, TensorType};
 /// What `graph_traced` shows every node's results to.
 pub type Trace<'a> = dyn FnMut(NodeId, &[Tensor]) -> Result<(), EvalError> + 'a;
 
-/// Runs a graph. Symbols are bound from the shapes of `inputs`: an input axis whose extent is a bare symbol gives its value,
-/// and every other extent must agree with it. Errors name the node.
+/// Runs a graph. Symbols are bound from the shapes of `inputs`: an input axis whose extent is `a*symbol + b` gives its
+/// value, and every other extent must agree with it. Errors name the node.
 pub fn graph(g: &Graph, inputs: &[Tensor]) -> Result<Vec<Tensor>, EvalError> {
     region(g, inputs, &Dims::new())
 }
@@ -77,7 +77,7 @@ fn walk(g: &Graph, inputs: &[Tensor], dims: &Dims, trace: &mut Trace) -> Result<
         .collect()
 }
 
-/// Holds tensors against their types: binds bare symbols that have no value yet, checks everything else and the ranges.
+/// Holds tensors against their types: binds symbols that have no value yet, checks everything else and the ranges.
 fn bind(
     g: &Graph,
     types: &[&TensorType],
@@ -93,18 +93,16 @@ fn bind(
             return EvalError::fail(format!("{} is {ty}, got {}", label(i), t.ty()));
         }
         for (axis, (d, &extent)) in ty.shape.iter().zip(&t.shape).enumerate() {
-            let Dim::Expr(_) = d else { continue };
-            let symbols = d.symbols();
-            let [name] = symbols.as_slice() else { continue };
-            if *d != Dim::sym(name) || dims.contains_key(name) {
+            let Some((name, value)) = d.solve(extent as i64) else { continue };
+            if dims.contains_key(&name) {
                 continue;
             }
-            let (value, range) = (extent as i64, g.symbols.range(name));
+            let range = g.symbols.range(&name);
             if value < range.lo || value > range.hi {
                 let at = label(i);
-                return EvalError::fail(format!("{at}, {ty}: axis {axis} is {value}; `{name}` is {}..={}", range.lo, range.hi));
+                return EvalError::fail(format!("{at}, {ty}: axis {axis} is {extent}; `{name}` is {}..={}", range.lo, range.hi));
             }
-            dims.insert(name.clone(), value);
+            dims.insert(name, value);
         }
     }
     let ctx = Ctx { graph: g, dims };

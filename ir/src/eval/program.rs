@@ -66,8 +66,7 @@ impl<'a> Machine<'a> {
         if ty.rank() != t.shape.len() {
             return EvalError::fail(format!("input `{name}` is {ty}, got {}", t.ty()));
         }
-        let bare = |d: &Dim| d.symbols().into_iter().next().filter(|s| *d == Dim::sym(s));
-        let found: Vec<_> = ty.shape.iter().zip(&t.shape).filter_map(|(d, n)| Some((bare(d)?, *n as i64))).collect();
+        let found: Vec<_> = ty.shape.iter().zip(&t.shape).filter_map(|(d, n)| d.solve(*n as i64)).collect();
         for (s, v) in found {
             let r = self.p.plan.symbols.range(&s);
             if v < r.lo || v > r.hi {

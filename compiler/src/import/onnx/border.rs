@@ -2,6 +2,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
+use beiming_ir::tensor::{Num, Tensor};
 use beiming_ir::types::{Dim, Range, Symbols, TensorType};
 
 use super::super::error::{Clean, Code, ImportError, ModelError, UnsupportedOp};
@@ -14,6 +15,8 @@ use super::tensor::{self, TensorError};
 pub struct Border<'m> {
     /// Names and types in order.
     pub inputs: Vec<(&'m str, TensorType)>,
+    /// Inputs to which the user gave values.
+    pub values: Vec<(&'m str, Tensor)>,
     /// Ranges of the symbols.
     pub symbols: Symbols,
 }
@@ -44,6 +47,16 @@ pub fn inputs<'m>(g: &'m GraphProto, options: &ImportOptions) -> Result<Border<'
     if let Err(mut e) = apply(&mut inputs, options) {
         errors.append(&mut e);
     }
+    let mut values = vec![];
+    for (name, numbers) in &options.values {
+        match value(&inputs, name, numbers) {
+            Ok((i, t)) => {
+                let (name, _) = inputs.remove(i);
+                values.push((name, t));
+            }
+            Err(message) => errors.push(ModelError::new(Code::Option, message)),
+        }
+    }
     if !errors.is_empty() {
         return Err(ImportError::Invalid { errors, unsupported });
     }
@@ -58,7 +71,25 @@ pub fn inputs<'m>(g: &'m GraphProto, options: &ImportOptions) -> Result<Border<'
         };
         symbols.declare(&name, r.lo, r.hi);
     }
-    Ok(Border { inputs, symbols })
+    Ok(Border { inputs, values, symbols })
+}
+
+/// Position of the input `name`, and the tensor of its type that holds `numbers`.
+fn value(inputs: &[(&str, TensorType)], name: &str, numbers: &[f64]) -> Result<(usize, Tensor), String> {
+    let shown = Clean(name);
+    let Some((i, (_, ty))) = inputs.iter().enumerate().find(|(_, (n, _))| *n == name) else {
+        return Err(format!("the model has no input `{shown}` to give a value to"));
+    };
+    let Some(shape) = ty.static_shape() else {
+        return Err(format!("`{shown}` is {ty}; an input of unknown extents cannot have a value"));
+    };
+    let count: usize = shape.iter().product();
+    if numbers.is_empty() || (numbers.len() != 1 && numbers.len() != count) || count > 1 << 20 {
+        return Err(format!("`{shown}` is {ty}; {} numbers do not fit it", numbers.len()));
+    }
+    let at = |k: usize| numbers[if numbers.len() == 1 { 0 } else { k }];
+    let num = |k: usize| if ty.dtype.is_float() { Num::Float(at(k)) } else { Num::Int(at(k) as i128) };
+    Ok((i, Tensor::build(ty.dtype, &shape, num)))
 }
 
 /// The type an input has in the model. Unnamed extents get the name `input_dI`.
@@ -83,7 +114,8 @@ fn declared(i: &ValueInfoProto) -> Result<TensorType, TensorError> {
                 return Err(ModelError::new(Code::Dimension, message).into());
             }
             Some(dimension::Value::DimValue(v)) => Dim::Known(*v),
-            Some(dimension::Value::DimParam(p)) if p.is_empty() => open(),
+            // Some writers name every open extent alike, which does not make them equal.
+            Some(dimension::Value::DimParam(p)) if matches!(p.as_str(), "" | "?" | "-1" | "None") => open(),
             Some(dimension::Value::DimParam(p)) => Dim::sym(p),
         });
     }

@@ -7,7 +7,7 @@
 use std::sync::Arc;
 
 use beiming_ir::graph::{Graph, Loc, ValueId};
-use beiming_ir::ops::{InferError, Op, infer};
+use beiming_ir::ops::{BinaryOp, InferError, Op, infer};
 use beiming_ir::tensor::{Num, Tensor};
 use beiming_ir::types::{DType, Dim, Symbols, TensorType};
 
@@ -152,6 +152,23 @@ impl Frame {
         };
         self.vals[v.0 as usize].id = Some(id);
         id
+    }
+
+    /// True where `v` compares extents with constants for equality: a test that the shapes of the inputs decide.
+    pub fn is_extent_test(&self, v: V) -> bool {
+        let defines = |id: ValueId| self.graph.def(id).map(|n| (&n.op, n.inputs.as_slice()));
+        let mut at = self.vals[v.0 as usize].id;
+        while let Some((Op::Reshape { .. } | Op::Cast { .. }, [x])) = at.and_then(defines) {
+            at = Some(*x);
+        }
+        let Some((Op::Binary(BinaryOp::Eq), args)) = at.and_then(defines) else { return false };
+        args.iter().all(|a| {
+            let mut a = *a;
+            while let Some((Op::Reshape { .. } | Op::Cast { .. }, [x])) = defines(a) {
+                a = *x;
+            }
+            matches!(defines(a), Some((Op::DimValue { .. } | Op::Constant(_), _)))
+        })
     }
 
     /// Names a value as the source model does, unless it has a name.

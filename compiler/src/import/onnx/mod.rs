@@ -25,8 +25,9 @@ use prost::Message;
 use super::{Code, ImportError, ImportOptions, ModelError};
 use importer::{Importer, Slot};
 
-/// First and last version of the standard operator set that is understood.
-pub const OPSETS: std::ops::RangeInclusive<i64> = 7..=28;
+/// First and last version of the standard operator set that is understood. (Versions before 7 are old; what they share with
+/// 7 is read, a few operators of them are reported.)
+pub const OPSETS: std::ops::RangeInclusive<i64> = 1..=28;
 
 /// Reads a model from a file. External data is looked for in the file's folder.
 pub fn read(path: &Path, options: &ImportOptions) -> Result<Graph, ImportError> {
@@ -64,6 +65,10 @@ pub fn read_model(model: &proto::ModelProto, folder: Option<&Path>, options: &Im
     let mut im = Importer::new(model, folder, border.symbols);
     for (name, ty) in border.inputs {
         let v = im.frame().input(name, ty);
+        im.define(name, Slot::Value(v), &Default::default());
+    }
+    for (name, t) in border.values {
+        let v = im.frame().constant(t, &Default::default());
         im.define(name, Slot::Value(v), &Default::default());
     }
     im.initializers(graph);

@@ -29,6 +29,9 @@ pub struct Cx<'a, 'm> {
 /// Shorthand for results of converters.
 pub type R<T = V> = Result<T, Fail>;
 
+/// What may help where a symbol stands in the way.
+pub const SETTLE: &str = "more about the symbols may settle this, as in --shape x:1x3x640x640, --dim N=4 or --dim H=32*h";
+
 /// Not supported, and why.
 pub fn unsupported<T>(why: impl Into<String>) -> R<T> {
     Err(Fail::Unsupported(why.into()))
@@ -281,7 +284,7 @@ impl<'m> Cx<'_, 'm> {
         self.im.frame().emit(op, args, &loc).map_err(|e| {
             // With symbols in play the model may be right for the values it is meant for.
             match args.iter().flat_map(|v| self.ty(*v).shape.iter()).any(|d| d.known().is_none()) {
-                true => Fail::Unsupported(format!("{e}; values for the symbols (--shape, --dim) may settle this")),
+                true => Fail::Unsupported(format!("{e}; {SETTLE}")),
                 false => Fail::Invalid(Code::Arguments, e.to_string()),
             }
         })

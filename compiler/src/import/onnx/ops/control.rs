@@ -6,7 +6,8 @@ use beiming_ir::types::{DType, Dim, TensorType};
 
 use super::super::frame::V;
 use super::super::importer::Region;
-use super::super::node::{Cx, R, axis_of, bad_arguments, unsupported};
+use super::super::node::{Cx, R, SETTLE, axis_of, bad_arguments, unsupported};
+use super::super::proto::GraphProto;
 use super::{MANY, Row, row};
 
 pub const OPS: &[Row] = &[
@@ -29,14 +30,19 @@ fn branch(cx: &mut Cx<'_, '_>) -> R<Vec<V>> {
         let (label, g) = if c != 0 { ("then_branch", yes) } else { ("else_branch", no) };
         return cx.im.inline(label, g, &[]);
     }
+    // `x.squeeze(axis)` as PyTorch writes it: whether the axis goes depends on its extent. Where the extent is not known, the
+    // rank of the result would not be either; the axis is taken to go, which the run checks (the reshape's element count).
+    let only = |g: &GraphProto, ops: &[&str]| g.node.iter().all(|n| ops.contains(&n.op_type()));
+    if only(yes, &["Constant", "Squeeze"]) && only(no, &["Identity"]) && cx.im.top().is_extent_test(cond) {
+        return cx.im.inline("then_branch", yes, &[]);
+    }
     let cond = scalar(cx, cond, DType::Bool)?;
     let mut then_side = cx.im.region("then_branch", &[], |im, _| im.inline("then_branch", yes, &[]))?;
     let mut else_side = cx.im.region("else_branch", &[], |im, _| im.inline("else_branch", no, &[]))?;
     for (a, b) in then_side.results.iter().zip(&else_side.results) {
         if a != b {
             return unsupported(format!(
-                "its condition is not known, and its branches give different types, {a} and {b}; values for the symbols \
-                 (--shape, --dim) may settle the condition"
+                "its condition is not known, and its branches give different types, {a} and {b}; {SETTLE}"
             ));
         }
     }

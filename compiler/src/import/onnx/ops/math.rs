@@ -4,7 +4,7 @@ use beiming_ir::ops::{BinaryOp, Op, UnaryOp};
 use beiming_ir::types::DType;
 
 use super::super::frame::V;
-use super::super::node::{Cx, R, bad_attribute, unsupported};
+use super::super::node::{Cx, R, axis_of, bad_attribute, unsupported};
 use super::super::tensor;
 use super::{MANY, Row, row};
 
@@ -70,7 +70,16 @@ fn unary(cx: &mut Cx<'_, '_>, op: UnaryOp) -> R<Vec<V>> {
 }
 
 fn binary(cx: &mut Cx<'_, '_>, op: BinaryOp) -> R<Vec<V>> {
-    let (x, y) = (cx.input(0)?, cx.input(1)?);
+    let (x, mut y) = (cx.input(0)?, cx.input(1)?);
+    // Before opset 7 the second argument was aligned at the attribute `axis`, if at all.
+    if cx.since < 7 && cx.flag("broadcast", false)? {
+        let (rank, mut shape) = (cx.rank(x), cx.shape(y));
+        if let Some(axis) = cx.int_opt("axis")? {
+            let axis = axis_of(axis, rank)?;
+            shape.resize((rank - axis).max(shape.len()), 1.into());
+            y = cx.reshape(y, shape)?;
+        }
+    }
     Ok(vec![cx.binary(op, x, y)?])
 }
 
@@ -108,6 +117,9 @@ fn modulo(cx: &mut Cx<'_, '_>) -> R<Vec<V>> {
 
 /// The result has the type of the base, whatever the exponent's.
 fn pow(cx: &mut Cx<'_, '_>) -> R<Vec<V>> {
+    if cx.since < 7 {
+        return binary(cx, BinaryOp::Pow);
+    }
     let (x, y) = (cx.input(0)?, cx.input(1)?);
     let (base, exponent) = (cx.dtype(x), cx.dtype(y));
     if base.is_int() && exponent.is_float() {

@@ -15,8 +15,8 @@ pub const OPS: &[Row] = &[
     row("CenterCropPad", &[18], 2, center_crop_pad),
 ];
 
-/// A bound this far out means "to the end".
-const FAR: i64 = i32::MAX as i64;
+/// A bound this far out means "to the end" of an extent that is not known: writers put such numbers for it.
+const FAR: i64 = 1_000_000_000;
 
 /// A start or end in elements from the front, before clamping: negative ones count from the end.
 fn from_front(cx: &Cx<'_, '_>, at: &Dim, extent: &Dim) -> R<Dim> {
@@ -33,8 +33,9 @@ fn from_front(cx: &Cx<'_, '_>, at: &Dim, extent: &Dim) -> R<Dim> {
 /// `start`, number of elements, for bounds on an axis of `extent`.
 fn bounds(cx: &Cx<'_, '_>, start: &Dim, end: &Dim, step: i64, extent: &Dim) -> R<(Dim, Dim)> {
     let zero = Dim::Known(0);
-    let far = |d: &Dim| d.known().is_some_and(|v| v >= FAR);
-    let near = |d: &Dim| d.known().is_some_and(|v| v <= -FAR);
+    let open = extent.known().is_none();
+    let far = |d: &Dim| open && d.known().is_some_and(|v| v >= FAR);
+    let near = |d: &Dim| open && d.known().is_some_and(|v| v <= -FAR);
     let (low, high) = if step > 0 { (zero.clone(), extent.clone()) } else { (Dim::Known(-1), extent.clone() - 1.into()) };
     let clamp = |at: &Dim| -> R<Dim> {
         if far(at) {
