@@ -6,9 +6,11 @@
 pub mod cost;
 pub mod dce;
 pub mod fold;
+pub mod fold_weights;
 mod identities;
 pub mod layout;
 pub mod lower;
+pub mod merge_siblings;
 mod rebuild;
 mod regions;
 pub mod report;
@@ -90,6 +92,10 @@ fn rewrite(
         }
     }
     let graph = saturate::rewrite(&graph, target, options, report)?;
-    let graph = simplify::run(graph, budget)?;
+    let mut graph = simplify::run(graph, budget)?;
+    if options.reassociate {
+        graph = fold_weights::run(&graph)?;
+    }
+    let graph = merge_siblings::run(&graph, target)?;
     if options.fuse { saturate::fuse(&graph, target, report) } else { Ok(graph) }
 }

@@ -12,7 +12,7 @@ use crate::rebuild::Consts;
 use crate::{fold, identities, layout};
 
 /// Constants up to this size are turned around on the spot where a rule moves a transpose over them.
-const SMALL_CONSTANT: usize = 256 << 10;
+pub const SMALL_CONSTANT: usize = 256 << 10;
 
 /// The e-graph of a graph.
 pub type Eg = EGraph<ENode, Facts>;

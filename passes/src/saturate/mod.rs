@@ -95,7 +95,7 @@ fn node_cost(model: &CostModel, eg: &Eg, class: Id, node: &ENode) -> f64 {
 fn rewrite_cost(model: &CostModel, eg: &Eg, class: Id, node: &ENode) -> f64 {
     let whole = node_cost(model, eg, class, node);
     let Some(op) = node.as_op().filter(|op| !matches!(op, Op::Reshape { .. } | Op::Transpose { .. })) else { return whole };
-    let view = |c: &Id| eg[*c].nodes.iter().any(|n| matches!(n.as_op(), Some(Op::Reshape { .. } | Op::Transpose { .. })));
+    let view = |c: &Id| eg[*c].nodes.iter().all(|n| matches!(n.as_op(), Some(Op::Reshape { .. } | Op::Transpose { .. })));
     let behind = node.children.iter().filter(|c| view(c)).count() as f64 * BEHIND_A_VIEW;
     let share = if op.is_elementwise() || matches!(op, Op::Broadcast { .. }) { FUSED_SHARE } else { 1.0 };
     whole * share + behind

@@ -185,10 +185,13 @@ impl<'a> Group<'a> {
         let shared = || Err(dag.shared(p));
         let into_matmul = self.anchor.is_some_and(|a| matches!(dag.op(a), Op::MatMul { .. }));
         match dag.op(p) {
-            // An alias in memory; nothing is gained by looking through it.
+            Op::Iota { .. } | Op::DimValue { .. } => Ok(()),
+            // It is in memory whatever this group does.
+            _ if dag.output[p] || demanded.contains(&p) => shared(),
+            // An alias in memory; looking through it gains something only where another view follows.
+            Op::Reshape { .. } if dag.role(dag.children[p][0]) == Role::View => Ok(()),
             Op::Reshape { .. } | Op::Pad { .. } => shared(),
             Op::Transpose { perm } if perm.last() != perm.iter().max() && !into_matmul => shared(),
-            Op::Iota { .. } | Op::DimValue { .. } => Ok(()),
             _ if role == Role::View => Ok(()),
             op if role == Role::Elementwise => {
                 let expensive = match op {
@@ -200,13 +203,7 @@ impl<'a> Group<'a> {
                 let own = bytes(dag.ty(p));
                 let read: f64 = dag.children[p].iter().map(|c| bytes(dag.ty(*c))).sum();
                 // A small part more than the result: scalars and rows that are broadcast.
-                if expensive
-                    || dag.output[p]
-                    || demanded.contains(&p)
-                    || dag.carrier[p].is_some()
-                    || self.recomputed >= MAX_RECOMPUTED
-                    || read > own * 1.1 + 256.0
-                {
+                if expensive || dag.carrier[p].is_some() || self.recomputed >= MAX_RECOMPUTED || read > own * 1.1 + 256.0 {
                     return shared();
                 }
                 Ok(())

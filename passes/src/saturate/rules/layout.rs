@@ -8,8 +8,8 @@ use egg::Id;
 
 use super::Promise::{Exact, Reassociates};
 use super::{Gen, Rule};
-use crate::layout::{compose, inverse, permute, reshape_before_transpose, without_axes};
-use crate::saturate::facts::{Eg, add, add_rank, add_reshape, add_transpose, find_all, splat, ty};
+use crate::layout::{compose, inverse, is_identity, is_relabeling, permute, reshape_before_transpose, without_axes};
+use crate::saturate::facts::{Eg, SMALL_CONSTANT, add, add_rank, add_reshape, add_transpose, constant, find_all, splat, ty};
 
 /// The rules.
 pub const RULES: &[Rule] = &[
@@ -49,7 +49,7 @@ pub const RULES: &[Rule] = &[
             let keep = g.below(4);
             s.iter_mut().take(keep).for_each(|d| *d = 1);
             let lead = g.below(keep + 1);
-            let other = if g.below(2) == 0 { g.weights(&s[lead..]) } else { g.input(&s) };
+            let other = g.weights(&s[lead..]);
             let y = g.binary(BinaryOp::Sub, other, t);
             let c = g.binary(BinaryOp::Lt, t, y);
             let y = g.op(Op::Select, &[c, y, t]);
@@ -79,7 +79,7 @@ pub const RULES: &[Rule] = &[
         example: |g| {
             let t = transposed_input(g, 3);
             let s = g.shape_of(t);
-            let other = g.input(&s);
+            let other = g.weights(&s);
             let axis = g.below(3);
             let y = g.op(Op::Concat { axis }, &[other, t, other]);
             g.done(y)
@@ -378,8 +378,21 @@ fn transpose_compose(eg: &mut Eg, op: &Op, c: &[Id]) -> Vec<Id> {
     out
 }
 
-/// One argument of full rank is a transpose: the others are turned back. Small ones are constants or move only axes of extent
-/// one; whether turning a large one pays is for the cost to say.
+/// `x`, of rank `rank` after leading ones, with its axes in the order of `q`, where that costs nothing: a small constant, an
+/// undone transpose, axes of extent one. Moving a transpose from one large argument to another gains nothing by itself, and
+/// offered everywhere it would double the e-graph at every join.
+fn turned(eg: &mut Eg, q: &[usize], x: Id, rank: usize) -> Option<Id> {
+    if ty(eg, x).rank() == 0 {
+        return Some(x);
+    }
+    let x = add_rank(eg, x, rank)?;
+    let free = constant(eg, x).is_some_and(|t| t.bytes().len() <= SMALL_CONSTANT)
+        || is_relabeling(q, &ty(eg, x).shape)
+        || transposed(eg, x).iter().any(|(p, _)| is_identity(&compose(q, p)));
+    if free { add_transpose(eg, q, x) } else { None }
+}
+
+/// One argument of full rank is a transpose, and so are the others, or they are turned back for nothing.
 fn sink_elementwise(eg: &mut Eg, op: &Op, c: &[Id]) -> Vec<Id> {
     let rank = c.iter().map(|&x| ty(eg, x).rank()).max().unwrap_or(0);
     let mut out = vec![];
@@ -389,18 +402,14 @@ fn sink_elementwise(eg: &mut Eg, op: &Op, c: &[Id]) -> Vec<Id> {
         }
         for (p, _) in transposed(eg, arg) {
             let q = inverse(&p);
-            let turned: Option<Vec<Id>> =
-                c.iter()
-                    .map(|&x| {
-                        if ty(eg, x).rank() == 0 { Some(x) } else { add_rank(eg, x, rank).and_then(|x| add_transpose(eg, &q, x)) }
-                    })
-                    .collect();
-            out.extend(turned.and_then(|args| add(eg, op.clone(), &args)).and_then(|y| add_transpose(eg, &p, y)));
+            let args: Option<Vec<Id>> = c.iter().map(|&x| turned(eg, &q, x, rank)).collect();
+            out.extend(args.and_then(|args| add(eg, op.clone(), &args)).and_then(|y| add_transpose(eg, &p, y)));
         }
     }
     out
 }
 
+/// At least half of the parts are transposes; the others are turned back.
 fn sink_concat(eg: &mut Eg, op: &Op, c: &[Id]) -> Vec<Id> {
     let Op::Concat { axis } = op else { return vec![] };
     let mut perms: Vec<Vec<usize>> = c.iter().flat_map(|&x| transposed(eg, x)).map(|(p, _)| p).collect();
@@ -409,7 +418,12 @@ fn sink_concat(eg: &mut Eg, op: &Op, c: &[Id]) -> Vec<Id> {
     let mut out = vec![];
     for p in perms {
         let q = inverse(&p);
-        let args: Option<Vec<Id>> = c.iter().map(|&x| add_transpose(eg, &q, x)).collect();
+        let rank = p.len();
+        let free: Vec<Option<Id>> = c.iter().map(|&x| turned(eg, &q, x, rank)).collect();
+        if 2 * free.iter().flatten().count() < c.len() {
+            continue;
+        }
+        let args: Option<Vec<Id>> = c.iter().zip(free).map(|(&x, f)| f.or_else(|| add_transpose(eg, &q, x))).collect();
         let inner = args.and_then(|args| add(eg, Op::Concat { axis: p[*axis] }, &args));
         out.extend(inner.and_then(|y| add_transpose(eg, &p, y)));
     }
