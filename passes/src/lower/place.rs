@@ -5,6 +5,8 @@
 //! the whole loop: what an iteration leaves must still be there in the next. Sizes are taken at the largest values of the
 //! symbols, so that one arena serves every shape in range.
 
+use std::sync::Arc;
+
 use beiming_ir::plan::{Place, SlotId, Step};
 use beiming_ir::types::{Dim, Symbols};
 
@@ -45,6 +47,8 @@ pub struct Placed {
 const ALIGN: u64 = 64;
 /// More than this is not a size but a symbol without a bound.
 const MOST: i64 = 1 << 46;
+/// A symbol that may be larger than this has no range to speak of.
+const UNBOUNDED: i64 = 1 << 32;
 
 /// Life of a storage.
 #[derive(Clone, Debug, Default)]
@@ -133,30 +137,37 @@ pub fn place(
 
 /// Largest sizes, rounded up to the alignment.
 fn sizes(storages: &[Storage], symbols: &Symbols) -> Result<Vec<u64>, Vec<String>> {
+    let mut open: Vec<Arc<str>> = vec![];
     let mut errors: Vec<String> = vec![];
     let mut out = vec![];
     for s in storages {
         let most = s.bytes.range(symbols).hi;
         if s.home == Home::Arena && !(0..MOST).contains(&most) {
-            let open: Vec<String> =
-                s.bytes.symbols().into_iter().filter(|n| symbols.range(n).hi > 1 << 32).map(|n| format!("`{n}`")).collect();
-            let first = s.bytes.symbols().into_iter().find(|n| symbols.range(n).hi > 1 << 32);
-            let why = match first {
-                Some(n) => format!(
-                    "the size of a buffer, {} bytes, has no bound: give a range for {} with `--dim {n}=1..64`, or fix the inputs' shapes with `--shape`",
-                    s.bytes,
-                    open.join(", ")
-                ),
-                None => format!("a buffer of {} bytes is too large", s.bytes),
-            };
-            if !errors.contains(&why) {
-                errors.push(why);
+            let unbounded: Vec<_> = s.bytes.symbols().into_iter().filter(|n| symbols.range(n).hi > UNBOUNDED).collect();
+            if unbounded.is_empty() {
+                errors.push(format!(
+                    "a buffer of {} bytes can grow past {MOST} bytes: narrow the ranges of its dimensions with `--dim`",
+                    s.bytes
+                ));
             }
+            open.extend(unbounded);
         }
         out.push((most.clamp(0, MOST) as u64).next_multiple_of(ALIGN));
     }
-    // One symbol makes many sizes unbounded; a few of them say it.
-    errors.truncate(8);
+    open.sort();
+    open.dedup();
+    if !open.is_empty() {
+        let names: Vec<String> = open.iter().map(|n| format!("`{n}`")).collect();
+        let flags: Vec<String> = open.iter().map(|n| format!("--dim {n}=1..64")).collect();
+        errors.insert(
+            0,
+            format!(
+                "memory is laid out for the largest shapes, and {} has no largest value: give a range, as in `{}`, or fix the inputs with `--shape`",
+                names.join(", "),
+                flags.join(" ")
+            ),
+        );
+    }
     if errors.is_empty() { Ok(out) } else { Err(errors) }
 }
 

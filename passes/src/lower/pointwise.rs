@@ -151,7 +151,8 @@ fn schedule(cx: &BodyCx, walk: &Traversal, dst: Operand) -> Vec<Level> {
             .map(|r| match &r.strides[v] {
                 Some(s) if s.is(0) => 0.1,
                 Some(s) if s.is(1) => 1.0,
-                _ => lanes.min(typical[v] as f64) * 0.75,
+                // Lanes far apart are moved one by one; stores more slowly than loads.
+                _ => lanes.min(typical[v] as f64) * if r.operand == Some(dst) { 1.25 } else { 0.75 },
             })
             .sum();
         vectors * (1.0 + walk.ops as f64 * 0.5 + access)
@@ -192,7 +193,7 @@ fn schedule(cx: &BodyCx, walk: &Traversal, dst: Operand) -> Vec<Level> {
         let block = match block {
             // An extent known only at run time goes in blocks of the grain, whatever it will be.
             None if symbolic && inside * extent * 4 > GRAIN && i == 0 => Some(room.max(1)),
-            b => b,
+            b => b.filter(|b| walk.axes[axis].extent.known().is_none_or(|e| e > *b)),
         };
         out.push(Level { axis, block });
         inside = inside.saturating_mul(block.unwrap_or(extent)).max(1);

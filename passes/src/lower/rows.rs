@@ -101,7 +101,7 @@ impl<'w> Rows<'w> {
         }
         let lanes = match best {
             Some(v) if walk.axes[v].role == KEPT => {
-                Lanes::Across { axis: v, width: width(&walk.axes[v].extent, cx.lanes(dtype), cx) }
+                Lanes::Across { axis: v, width: width(&walk.axes[v].extent, row, cx.lanes(dtype), cx) }
             }
             v => Lanes::Along(if serial { None } else { v }),
         };
@@ -198,14 +198,17 @@ impl<'w> Rows<'w> {
     }
 }
 
-/// Rows taken side by side: all of them if few, else whole vectors that divide their number if there are such.
-fn width(extent: &Dim, lanes: usize, cx: &BodyCx) -> usize {
+/// Rows taken side by side: all of them if few, else whole vectors that divide their number if there are such. Long rows are
+/// shared out in narrower bundles, so that there is work for every core.
+fn width(extent: &Dim, row: f64, lanes: usize, cx: &BodyCx) -> usize {
     let most = extent.range(cx.symbols).hi;
+    let dividing = |w: &usize| extent.known().is_some_and(|n| n % *w as i64 == 0 && n > *w as i64);
+    let whole = (1..=4).rev().map(|n| n * lanes).find(dividing);
     if (0..=6 * lanes as i64).contains(&most) {
-        return most.max(1) as usize;
+        let large = row * most as f64 > 4.0 * GRAIN as f64;
+        return whole.filter(|_| large).unwrap_or(most.max(1) as usize);
     }
-    let dividing = |w: &usize| extent.known().is_some_and(|n| n % *w as i64 == 0);
-    (1..=4).rev().map(|n| n * lanes).find(dividing).unwrap_or(4 * lanes)
+    whole.unwrap_or(4 * lanes)
 }
 
 /// Makes the statements at a point.

@@ -8,4 +8,5 @@ mod pointwise;
 mod recurrent;
 mod resample;
 mod rows;
+mod snapshots;
 mod windows;
