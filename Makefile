@@ -6,7 +6,7 @@ BEIMING := target/release/beiming
 A64 := aarch64-unknown-linux-gnu
 export BEIMING_PYTHON := $(CURDIR)/$(PY)
 
-.PHONY: all setup build demo test bench lint models runtime-aarch64 clean
+.PHONY: all setup build demo test bench bless lint models runtime-aarch64 clean
 
 all: build
 
@@ -38,6 +38,10 @@ models: setup
 
 bench: build
 	$(PY) tests/bench/against_onnxruntime.py
+
+# Accepts what the compiler makes of the cases now as the snapshots; read the diff before you commit it.
+bless: setup
+	INSTA_UPDATE=always INSTA_FORCE_PASS=1 cargo test -q -p beiming-tests --test cases snapshots
 
 lint:
 	cargo fmt --check

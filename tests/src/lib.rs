@@ -1,1 +1,16 @@
 //! Cases as data, real models, snapshots and conformance.
+//!
+//! What the tests share: [`case`] reads the ten-line graphs of `cases/`, [`compiled`] takes them through the compiler and runs
+//! the result in this process or under qemu, [`agree`] compares tensors, [`npz`] is numpy's file format as far as the tests need it.
+
+pub mod agree;
+pub mod case;
+pub mod compiled;
+pub mod npz;
+
+use std::path::{Path, PathBuf};
+
+/// A path in the repository.
+pub fn repository(path: &str) -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).join("..").join(path)
+}

@@ -29,7 +29,8 @@ fn read(path: &Path) -> Table {
 fn dependencies(manifest: &Table) -> BTreeSet<String> {
     let mut found = BTreeSet::new();
     let mut sections = vec![manifest];
-    sections.extend(manifest.get("target").and_then(Value::as_table).into_iter().flat_map(Table::values).filter_map(Value::as_table));
+    sections
+        .extend(manifest.get("target").and_then(Value::as_table).into_iter().flat_map(Table::values).filter_map(Value::as_table));
     for section in sections {
         for kind in ["dependencies", "dev-dependencies", "build-dependencies"] {
             for (name, spec) in section.get(kind).and_then(Value::as_table).into_iter().flatten() {
