@@ -101,9 +101,10 @@ fn dtype(d: beiming_ir::types::DType) -> Result<format::DType, WriteError> {
 fn target(t: &Target) -> manifest::Target {
     let required: &[&str] = match t.cpu.as_str() {
         "x86-64-v3" => &["avx", "avx2", "bmi", "bmi2", "f16c", "fma", "lzcnt", "movbe"],
-        "x86-64-v4" => {
-            &["avx", "avx2", "bmi", "bmi2", "f16c", "fma", "lzcnt", "movbe", "avx512f", "avx512bw", "avx512cd", "avx512dq", "avx512vl"]
-        }
+        "x86-64-v4" => &[
+            "avx", "avx2", "bmi", "bmi2", "f16c", "fma", "lzcnt", "movbe", "avx512f", "avx512bw", "avx512cd", "avx512dq",
+            "avx512vl",
+        ],
         "tsv110" => &["neon", "fullfp16", "dotprod", "lse", "rdm"],
         _ => &[],
     };
@@ -147,12 +148,9 @@ fn steps(list: &[Step]) -> Result<Vec<manifest::Step>, WriteError> {
                     flops: l.flops.to_string(),
                     bytes: l.bytes.to_string(),
                 },
-                Step::Host { op, args, results, name } => manifest::Step::Host {
-                    op: host_op(op)?,
-                    args: ids(args),
-                    results: ids(results),
-                    name: name.to_string(),
-                },
+                Step::Host { op, args, results, name } => {
+                    manifest::Step::Host { op: host_op(op)?, args: ids(args), results: ids(results), name: name.to_string() }
+                }
                 Step::Copy { src, dst } => manifest::Step::Copy { src: src.0, dst: dst.0 },
                 Step::Store { src, dst, at } => manifest::Step::Store { src: src.0, dst: dst.0, at: at.0 },
                 Step::ReadDim { symbol, from } => manifest::Step::ReadDim { symbol: symbol.to_string(), from: from.0 },

@@ -5,4 +5,4 @@ pub mod cli;
 pub mod driver;
 pub mod import;
 
-pub use driver::{compile, CompileError, Options};
+pub use driver::{CompileError, Options, compile};

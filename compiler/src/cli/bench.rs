@@ -57,7 +57,14 @@ pub fn run(args: &Args) -> Result<()> {
         let mut steps: Vec<_> = session.profile().iter().collect();
         steps.sort_by_key(|s| std::cmp::Reverse(s.ns));
         for s in steps.iter().take(40) {
-            println!("{:10.1} us {:8.2} GFLOP/s {:8.2} GB/s  {}  [{}]", s.ns as f64 / runs / 1e3, s.flops as f64 / s.ns as f64, s.bytes as f64 / s.ns as f64, s.name, s.kernel);
+            println!(
+                "{:10.1} us {:8.2} GFLOP/s {:8.2} GB/s  {}  [{}]",
+                s.ns as f64 / runs / 1e3,
+                s.flops as f64 / s.ns as f64,
+                s.bytes as f64 / s.ns as f64,
+                s.name,
+                s.kernel
+            );
         }
     }
     Ok(())

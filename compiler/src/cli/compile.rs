@@ -1,13 +1,12 @@
 //! `beiming compile`.
 
-
 use std::path::PathBuf;
 
 use anyhow::Context as _;
 
 use beiming_ir::target::Target;
 
-use crate::driver::{compile, Options};
+use crate::driver::{Options, compile};
 
 #[derive(clap::Args)]
 pub struct Args {

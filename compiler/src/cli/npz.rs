@@ -5,7 +5,7 @@ use std::fs::File;
 use std::io::{BufReader, BufWriter, Read, Write};
 use std::path::Path;
 
-use anyhow::{bail, Context, Result};
+use anyhow::{Context, Result, bail};
 use beiming_runtime::{DType, Tensor, TensorView};
 
 /// An array read from a file.
@@ -85,14 +85,20 @@ fn array(name: String, mut from: impl Read) -> Result<Array> {
         header[at..].split_once(':').map(|x| x.1.trim_start()).context("a header cut short")
     };
     let descr = field("descr")?.trim_start_matches('\'').split('\'').next().unwrap_or_default();
-    let dtype = TYPES.iter().find(|t| t.0 == descr || t.0[1..] == *descr.trim_start_matches(['=', '|', '<']) && !descr.starts_with('>'));
+    let dtype =
+        TYPES.iter().find(|t| t.0 == descr || t.0[1..] == *descr.trim_start_matches(['=', '|', '<']) && !descr.starts_with('>'));
     let dtype = dtype.with_context(|| format!("elements of type `{descr}` are not taken"))?.1;
     if field("fortran_order")?.starts_with("True") {
         bail!("stored in Fortran order; save it with numpy.ascontiguousarray");
     }
     let shape = field("shape")?.trim_start_matches('(').split(')').next().unwrap_or_default();
-    let shape: Vec<i64> =
-        shape.split(',').map(str::trim).filter(|s| !s.is_empty()).map(str::parse).collect::<Result<_, _>>().context("a bad shape")?;
+    let shape: Vec<i64> = shape
+        .split(',')
+        .map(str::trim)
+        .filter(|s| !s.is_empty())
+        .map(str::parse)
+        .collect::<Result<_, _>>()
+        .context("a bad shape")?;
     let count = shape.iter().try_fold(dtype.size() as i64, |a, d| if *d < 0 { None } else { a.checked_mul(*d) });
     let count = count.context("a shape that is too large")?;
     let mut bytes = vec![];
@@ -112,7 +118,8 @@ pub fn write(path: &Path, arrays: &[(&str, &Tensor)]) -> Result<()> {
         .last_modified_time(zip::DateTime::default())
         .large_file(true);
     for (name, t) in arrays {
-        let descr = TYPES.iter().find(|x| x.1 == t.dtype()).map_or_else(|| format!("|V{}", t.dtype().size()), |x| x.0.to_string());
+        let descr =
+            TYPES.iter().find(|x| x.1 == t.dtype()).map_or_else(|| format!("|V{}", t.dtype().size()), |x| x.0.to_string());
         let mut shape: String = t.shape().iter().map(|d| format!("{d}, ")).collect();
         if t.shape().len() != 1 {
             shape = shape.trim_end_matches(", ").to_string();

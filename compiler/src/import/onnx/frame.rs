@@ -4,6 +4,7 @@
 //! `Shape` gives and what is computed from it). Neither becomes a node until an op needs it as data, so a graph holds no
 //! remains of the shape arithmetic that its importer has already done.
 
+use std::collections::HashMap;
 use std::sync::Arc;
 
 use beiming_ir::graph::{Graph, Loc, ValueId};
@@ -51,12 +52,14 @@ pub struct Frame {
     /// The nodes so far.
     pub graph: Graph,
     vals: Vec<Val>,
+    /// Scalar constants made so far, by type and bits: most elementwise formulas need one.
+    scalars: HashMap<(DType, u64), V>,
 }
 
 impl Frame {
     /// An empty graph.
     pub fn new(name: &str, symbols: Symbols) -> Frame {
-        Frame { graph: Graph::new(name, symbols), vals: vec![] }
+        Frame { graph: Graph::new(name, symbols), vals: vec![], scalars: HashMap::new() }
     }
 
     fn add(&mut self, ty: TensorType, known: Known, id: Option<ValueId>, loc: &Loc) -> V {
@@ -73,6 +76,17 @@ impl Frame {
     /// Adds a constant, which joins the graph when it is used.
     pub fn constant(&mut self, t: Tensor, loc: &Loc) -> V {
         self.add(t.ty(), Known::Const(t), None, loc)
+    }
+
+    /// A rank-0 constant, rounded to `dtype`; equal ones are one value.
+    pub fn scalar(&mut self, dtype: DType, v: f64, loc: &Loc) -> V {
+        if let Some(v) = self.scalars.get(&(dtype, v.to_bits())) {
+            return *v;
+        }
+        let n = if dtype.is_float() || dtype.is_complex() { Num::Float(v) } else { Num::Int(v as i128) };
+        let made = self.constant(Tensor::scalar(dtype, n), loc);
+        self.scalars.insert((dtype, v.to_bits()), made);
+        made
     }
 
     /// Adds an integer tensor of known contents, row-major. `ty` has known extents that fit `dims`.

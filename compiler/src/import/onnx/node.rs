@@ -2,7 +2,7 @@
 
 use beiming_ir::graph::Loc;
 use beiming_ir::ops::{BinaryOp, Op, ReduceOp, Slice, UnaryOp};
-use beiming_ir::tensor::{Num, Tensor};
+use beiming_ir::tensor::Tensor;
 use beiming_ir::types::{DType, Dim, Symbols, TensorType};
 
 use super::super::error::{Clean, Code};
@@ -298,8 +298,8 @@ impl<'m> Cx<'_, 'm> {
 
     /// A rank-0 constant, rounded to `dtype`.
     pub fn scalar(&mut self, dtype: DType, v: f64) -> V {
-        let n = if dtype.is_float() || dtype.is_complex() { Num::Float(v) } else { Num::Int(v as i128) };
-        self.constant(Tensor::scalar(dtype, n))
+        let loc = self.loc.clone();
+        self.im.frame().scalar(dtype, v, &loc)
     }
 
     /// A rank-0 constant of the type of `like`.
