@@ -34,6 +34,8 @@ pub struct Cost {
     pub scalar: f64,
     /// Bytes read and written.
     pub bytes: f64,
+    /// Time of the arithmetic alone.
+    pub arithmetic: f64,
     /// Time.
     pub seconds: f64,
     /// What the time is spent on.
@@ -149,6 +151,7 @@ impl CostModel<'_> {
 
     fn finish(&self, mut c: Cost, out: Option<&TensorType>) -> Cost {
         let compute = self.compute(&c, out);
+        c.arithmetic = compute;
         let memory = self.traffic(c.bytes, c.bytes);
         let launch = self.target.launch_ns * 1e-9;
         c.seconds = compute.max(memory) + launch;

@@ -16,11 +16,11 @@ use beiming_ir::target::Target;
 use beiming_ir::types::TensorType;
 use egg::Id;
 
-use crate::cost::CostModel;
+use crate::cost::{Cost, CostModel};
 use crate::report::{Report, Saturation};
 use crate::{OptimizeOptions, PassError};
 use facts::{Eg, ty};
-use language::{ENode, Head};
+use language::ENode;
 use rules::Promise;
 
 /// Share of an elementwise op's memory traffic and start that counts before fusion: most of them will be part of a kernel that
@@ -79,24 +79,27 @@ fn cost_of(eg: &Eg, outputs: &[Id], cost: &dyn Fn(&Eg, Id, &ENode) -> f64) -> ex
     extract::extract(eg, outputs, &|id, n| cost(eg, id, n))
 }
 
-/// Seconds of the kernel a node becomes.
-fn node_cost(model: &CostModel, eg: &Eg, class: Id, node: &ENode) -> f64 {
-    match &node.head {
-        Head::Op(op, 0) => {
-            let inputs: Vec<&TensorType> = node.children.iter().map(|c| ty(eg, *c)).collect();
-            model.op(op, &inputs, std::slice::from_ref(ty(eg, class)), &eg.analysis.shell).seconds
-        }
-        // Inputs, and the other results of an op that is paid for by its first.
-        _ => 0.0,
-    }
+/// Cost of the kernel a node becomes; nothing for inputs and for the other results of an op that is paid for by its first.
+fn kernel_cost(model: &CostModel, eg: &Eg, class: Id, node: &ENode) -> Cost {
+    let Some(op) = node.as_op() else { return Cost::default() };
+    let inputs: Vec<&TensorType> = node.children.iter().map(|c| ty(eg, *c)).collect();
+    model.op(op, &inputs, std::slice::from_ref(ty(eg, class)), &eg.analysis.shell)
 }
 
-/// As `node_cost`, for ops that are not fused yet.
+/// Its seconds.
+fn node_cost(model: &CostModel, eg: &Eg, class: Id, node: &ENode) -> f64 {
+    kernel_cost(model, eg, class, node).seconds
+}
+
+/// As `node_cost`, for ops that are not fused yet: the arithmetic of an elementwise op counts whole, its traffic and start as
+/// the share that is left after fusion.
 fn rewrite_cost(model: &CostModel, eg: &Eg, class: Id, node: &ENode) -> f64 {
-    let whole = node_cost(model, eg, class, node);
-    let Some(op) = node.as_op().filter(|op| !matches!(op, Op::Reshape { .. } | Op::Transpose { .. })) else { return whole };
+    let cost = kernel_cost(model, eg, class, node);
+    let Some(op) = node.as_op().filter(|op| !matches!(op, Op::Reshape { .. } | Op::Transpose { .. })) else {
+        return cost.seconds;
+    };
     let view = |c: &Id| eg[*c].nodes.iter().all(|n| matches!(n.as_op(), Some(Op::Reshape { .. } | Op::Transpose { .. })));
     let behind = node.children.iter().filter(|c| view(c)).count() as f64 * BEHIND_A_VIEW;
-    let share = if op.is_elementwise() || matches!(op, Op::Broadcast { .. }) { FUSED_SHARE } else { 1.0 };
-    whole * share + behind
+    let fused = op.is_elementwise() || matches!(op, Op::Broadcast { .. });
+    behind + if fused { cost.arithmetic + FUSED_SHARE * cost.seconds } else { cost.seconds }
 }
