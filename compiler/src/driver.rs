@@ -1,9 +1,13 @@
-//! The way from a model to an artifact.
+//! The way from a model to an artifact: read, optimise, lower, verify, emit, write. It can start from any stage that was
+//! written out, and whoever watches sees every stage's result and may stop after it.
 
 use std::path::Path;
 use std::time::Instant;
 
-use beiming_cpu::EmitOptions;
+use beiming_cpu::{Code, EmitOptions};
+use beiming_ir::graph::Graph;
+use beiming_ir::kernel::Kernel;
+use beiming_ir::plan::Program;
 use beiming_ir::target::Target;
 use beiming_ir::verify;
 use beiming_passes::lower::{LowerErrors, LowerOptions};
@@ -11,7 +15,9 @@ use beiming_passes::{OptimizeOptions, PassError};
 use thiserror::Error;
 
 use crate::artifact::{self, Sizes, WriteError};
+use crate::explanation::{Explanation, Optimizer};
 use crate::import::{self, ImportError, ImportOptions};
+use crate::stage::{Ir, Staged};
 
 /// What a compilation is asked for.
 #[derive(Clone, Debug, Default)]
@@ -22,6 +28,8 @@ pub struct Options {
     pub optimize: OptimizeOptions,
     /// Lowering.
     pub lower: LowerOptions,
+    /// Code generation.
+    pub emit: EmitOptions,
 }
 
 /// Why a compilation failed.
@@ -37,15 +45,73 @@ pub enum CompileError {
     #[error(transparent)]
     Lower(#[from] LowerErrors),
     /// The verifier refused what the passes made: our fault.
-    #[error(transparent)]
-    Verify(#[from] verify::VerifyErrors),
+    #[error("{errors}")]
+    Verify {
+        /// What is wrong.
+        errors: verify::VerifyErrors,
+        /// What was refused, to be printed.
+        program: Box<Program>,
+    },
     /// Code generation.
     #[error(transparent)]
     Emit(#[from] beiming_cpu::EmitError),
     /// Writing the artifact.
     #[error(transparent)]
     Write(#[from] WriteError),
+    /// A stage cannot do what was asked of it.
+    #[error("{0}")]
+    Stage(String),
+    /// Writing what a watcher wanted.
+    #[error("cannot write {path}: {source}")]
+    Output {
+        /// The file.
+        path: std::path::PathBuf,
+        /// The system's reason.
+        source: std::io::Error,
+    },
 }
+
+/// The result of a stage.
+#[derive(Clone, Copy, Debug)]
+pub enum Product<'a> {
+    /// The graph as imported.
+    Graph(&'a Graph),
+    /// The graph after optimisation.
+    Fused(&'a Graph, &'a Optimizer),
+    /// Kernels and plan, verified.
+    Program(&'a Program, &'a Explanation),
+    /// Machine code.
+    Code(&'a Code),
+}
+
+/// Whether to go on.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Next {
+    /// To the next stage.
+    Continue,
+    /// No further.
+    Stop,
+}
+
+/// Sees a compilation pass by.
+pub trait Watch {
+    /// A stage begins.
+    fn begin(&mut self, _stage: &'static str) {}
+
+    /// A stage's result.
+    ///
+    /// # Errors
+    /// Where it cannot be written; the compilation ends.
+    fn product(&mut self, _product: Product<'_>) -> Result<Next, CompileError> {
+        Ok(Next::Continue)
+    }
+}
+
+/// Sees nothing.
+impl Watch for () {}
+
+/// Names of the stages, in order; those before the one a compilation resumes from are left out.
+pub const STAGES: [&str; 6] = ["read", "optimize", "lower", "verify", "emit", "write"];
 
 /// What a compilation did.
 #[derive(Debug, Default)]
@@ -54,12 +120,38 @@ pub struct Summary {
     pub seconds: Vec<(&'static str, f64)>,
     /// Distinct kernels.
     pub kernels: usize,
-    /// Kernel calls.
+    /// Steps of the plan.
     pub launches: usize,
     /// Bytes of the arena, and without reuse.
     pub arena: (u64, u64),
-    /// Sizes of the artifact.
+    /// Sizes of the artifact; zero where the watcher stopped before.
     pub sizes: Sizes,
+}
+
+/// Tells the watcher and the summary when stages begin and end.
+struct Clock<'a> {
+    watch: &'a mut dyn Watch,
+    summary: Summary,
+}
+
+impl Clock<'_> {
+    fn time<T>(&mut self, stage: &'static str, f: impl FnOnce() -> T) -> T {
+        self.watch.begin(stage);
+        let start = Instant::now();
+        let result = f();
+        self.summary.seconds.push((stage, start.elapsed().as_secs_f64()));
+        result
+    }
+}
+
+/// Reads an ONNX model; its name is the file's.
+///
+/// # Errors
+/// See [`import::read`].
+pub fn read(model: &Path, options: &Options) -> Result<Staged, ImportError> {
+    let graph = import::read(model, &options.import)?;
+    let name = model.file_stem().map_or_else(String::new, |s| s.to_string_lossy().into_owned());
+    Ok(Staged { model: name, target: String::new(), ir: Ir::Graph(graph) })
 }
 
 /// Compiles a model into an artifact at `out`.
@@ -67,28 +159,80 @@ pub struct Summary {
 /// # Errors
 /// [`CompileError`], each kind apart: the model, what is not supported, our own faults, the machine.
 pub fn compile(model: &Path, target: &Target, options: &Options, out: &Path) -> Result<Summary, CompileError> {
-    let mut summary = Summary::default();
-    let mut clock = Instant::now();
-    let mut lap = |name: &'static str, s: &mut Summary| {
-        s.seconds.push((name, clock.elapsed().as_secs_f64()));
-        clock = Instant::now();
+    resume(|| Ok(read(model, options)?), target, options, out, &mut ())
+}
+
+/// Compiles what `from` reads, be it a model or a later stage, into an artifact at `out`.
+///
+/// # Errors
+/// As [`compile`]; kernels alone make no artifact.
+pub fn resume(
+    from: impl FnOnce() -> Result<Staged, CompileError>,
+    target: &Target,
+    options: &Options,
+    out: &Path,
+    watch: &mut dyn Watch,
+) -> Result<Summary, CompileError> {
+    let mut clock = Clock { watch, summary: Summary::default() };
+    let Staged { model, ir, .. } = clock.time("read", from)?;
+    let Some((program, explanation)) = to_program(ir, target, options, &mut clock)? else { return Ok(clock.summary) };
+    let program = clock.time("verify", || verified(program))?;
+    clock.summary.kernels = program.kernels.len();
+    clock.summary.launches = program.plan.steps.len();
+    clock.summary.arena = (program.plan.arena, program.plan.arena_without_reuse);
+    if clock.watch.product(Product::Program(&program, &explanation))? == Next::Stop {
+        return Ok(clock.summary);
+    }
+    let code = clock.time("emit", || beiming_cpu::emit(&program, &options.emit))?;
+    if clock.watch.product(Product::Code(&code))? == Next::Stop {
+        return Ok(clock.summary);
+    }
+    // Strings and numbers always serialise.
+    let report = serde_json::to_vec(&explanation).unwrap_or_default();
+    clock.summary.sizes = clock.time("write", || artifact::write(out, &model, &program, &code, &report))?;
+    Ok(clock.summary)
+}
+
+/// Optimises and lowers; `None` where the watcher stops.
+fn to_program(
+    ir: Ir,
+    target: &Target,
+    options: &Options,
+    clock: &mut Clock<'_>,
+) -> Result<Option<(Program, Explanation)>, CompileError> {
+    let (graph, optimizer) = match ir {
+        Ir::Program(program, explanation) => return Ok(Some((*program, *explanation))),
+        Ir::Kernels(_) => {
+            return Err(CompileError::Stage("kernels alone make no artifact; `--emit llvm`, `asm` or `so` spells them".into()));
+        }
+        Ir::Fused(graph, optimizer) => (graph, optimizer),
+        Ir::Graph(graph) => {
+            if clock.watch.product(Product::Graph(&graph))? == Next::Stop {
+                return Ok(None);
+            }
+            let (graph, report) = clock.time("optimize", || beiming_passes::optimize(graph, target, &options.optimize))?;
+            (graph, Optimizer::from(&report))
+        }
     };
-    let graph = import::read(model, &options.import)?;
-    lap("read", &mut summary);
-    let (graph, report) = beiming_passes::optimize(graph, target, &options.optimize)?;
-    lap("optimize", &mut summary);
-    let program = beiming_passes::lower::lower(&graph, target, &options.lower)?;
-    drop(graph);
-    lap("lower", &mut summary);
-    let program = verify::program(program)?;
-    lap("verify", &mut summary);
-    let code = beiming_cpu::emit(&program, &EmitOptions::default())?;
-    lap("emit", &mut summary);
-    let name = model.file_stem().map_or_else(String::new, |s| s.to_string_lossy().into_owned());
-    summary.sizes = artifact::write(out, &name, &program, &code, report.to_string().as_bytes())?;
-    lap("write", &mut summary);
-    summary.kernels = program.kernels.len();
-    summary.launches = program.plan.steps.len();
-    summary.arena = (program.plan.arena, program.plan.arena_without_reuse);
-    Ok(summary)
+    if clock.watch.product(Product::Fused(&graph, &optimizer))? == Next::Stop {
+        return Ok(None);
+    }
+    let mut explanation = Explanation::new(optimizer, &graph, target);
+    let program = clock.time("lower", || beiming_passes::lower::lower(&graph, target, &options.lower))?;
+    explanation.lowered(&program);
+    Ok(Some((program, explanation)))
+}
+
+fn verified(program: Program) -> Result<verify::Verified<Program>, CompileError> {
+    // Only structure is copied: weights are shared.
+    let copy = program.clone();
+    verify::program(program).map_err(|errors| CompileError::Verify { errors, program: Box::new(copy) })
+}
+
+/// Machine code of kernels that belong to no model.
+///
+/// # Errors
+/// [`CompileError::Emit`].
+pub fn spell(kernels: &[Kernel], target: &Target, options: &Options) -> Result<Code, CompileError> {
+    Ok(beiming_cpu::emit_kernels(kernels, target, &options.emit)?)
 }

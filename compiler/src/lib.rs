@@ -1,8 +1,19 @@
 //! The compiler: importers, driver, artifact writer, command line.
+//!
+//! [`compile`] goes the whole way; `driver` has it stage by stage, `stage` writes and reads what lies between, `explanation`
+//! keeps what was decided. Without the feature `compile` only the commands that run artifacts are built: no LLVM, no passes.
 
+#[cfg(feature = "compile")]
 pub mod artifact;
 pub mod cli;
+#[cfg(feature = "compile")]
 pub mod driver;
+#[cfg(feature = "compile")]
+pub mod explanation;
+#[cfg(feature = "compile")]
 pub mod import;
+#[cfg(feature = "compile")]
+pub mod stage;
 
-pub use driver::{CompileError, Options, compile};
+#[cfg(feature = "compile")]
+pub use driver::{CompileError, Options, Summary, compile};

@@ -76,7 +76,8 @@ pub fn one(k: &Kernel, index: usize, t: &Target, options: &EmitOptions) -> Resul
     optimise(&ll, &m, t).map_err(fail)?;
     let llvm_ir = if options.llvm_ir { ll.module.print_to_string().to_string() } else { String::new() };
     let assembly = if options.assembly {
-        let text = m.write_to_memory_buffer(&ll.module, FileType::Assembly).map_err(|e| fail(e.to_string()))?;
+        // Code generation changes the module: the object is made of the same one with or without assembly.
+        let text = m.write_to_memory_buffer(&ll.module.clone(), FileType::Assembly).map_err(|e| fail(e.to_string()))?;
         String::from_utf8_lossy(text.as_slice()).trim_end_matches('\0').to_string()
     } else {
         String::new()

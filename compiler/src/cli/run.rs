@@ -1,39 +1,81 @@
-//! `beiming run`: an artifact on arrays from a file.
+//! `beiming run`: an artifact on arrays from a file, or on random ones.
 
 use std::path::PathBuf;
-use std::sync::Arc;
 
-use anyhow::{Context, Result};
-use beiming_runtime::{Module, Options, Session, TensorView};
+use beiming_runtime::{Options, TensorView};
+use serde_json::json;
 
-use super::npz;
+use super::failure::{Exit, Failure, Result};
+use super::{feed, npz, output, session};
 
-#[derive(clap::Args)]
+/// Arguments.
+#[derive(clap::Args, Debug)]
 pub struct Args {
     /// The artifact.
     artifact: PathBuf,
-    /// Inputs by the model's names, in a .npz.
-    #[arg(long)]
-    inputs: PathBuf,
-    /// Where the outputs go, a .npz.
-    #[arg(long)]
+    #[command(flatten)]
+    feed: feed::Args,
+    #[command(flatten)]
+    shapes: feed::ShapeArgs,
+    /// Where the outputs go: a .npz by the model's names. Without it a summary of each is printed.
+    #[arg(long, value_name = "FILE")]
     outputs: Option<PathBuf>,
-    /// Threads.
+    /// Where the inputs go too, a .npz: to keep random ones.
+    #[arg(long, value_name = "FILE")]
+    save_inputs: Option<PathBuf>,
+    /// Threads; 0 takes every core.
     #[arg(long, default_value_t = 1)]
     threads: usize,
+    /// Print JSON.
+    #[arg(long)]
+    pub json: bool,
 }
 
-pub fn run(args: &Args) -> Result<()> {
-    let module = Arc::new(Module::open(&args.artifact)?);
+/// Runs the command.
+pub fn run(args: &Args) -> Result<Exit> {
+    let module = session::open(&args.artifact)?;
+    // Memory that the model does not write is NaN, not what happened to be there.
     let options = Options { threads: args.threads, poison: true, ..Options::default() };
-    let mut session = Session::new(&module, options)?;
-    let arrays = npz::read(&args.inputs)?;
-    let views: Vec<(&str, TensorView<'_>)> = arrays.iter().map(|a| (a.name.as_str(), a.view())).collect();
-    let outputs = session.run(&views)?;
-    let named: Vec<(&str, &beiming_runtime::Tensor)> = module.outputs().iter().map(|p| p.name.as_str()).zip(&outputs).collect();
-    match &args.outputs {
-        Some(path) => npz::write(path, &named).context("cannot write the outputs")?,
-        None => named.iter().for_each(|(n, t)| println!("{n}: {} {:?}", t.dtype(), t.shape())),
+    let mut s = session::start(&args.artifact, &module, options)?;
+    let arrays = feed::arrays(&args.feed, &args.shapes, &feed::ports(&module), &module.manifest().symbols)?;
+    let views = session::views(&arrays);
+    if let Some(path) = &args.save_inputs {
+        npz::write(path, &views)?;
     }
-    Ok(())
+    let outputs = s.run(&views).map_err(|e| Failure::runtime(&args.artifact, &e))?;
+    let names = module.outputs().iter().map(|p| p.name.as_str());
+    let named: Vec<(&str, TensorView<'_>)> = names.zip(outputs.iter().map(|t| t.view())).collect();
+    if let Some(path) = &args.outputs {
+        npz::write(path, &named)?;
+    }
+    if args.json {
+        let list: Vec<_> = named.iter().map(|(n, t)| summary(n, t)).collect::<Result<_>>()?;
+        output::print_json(&json!({ "outputs": list }))?;
+    } else if args.outputs.is_none() {
+        for (n, t) in &named {
+            let s = summary(n, t)?;
+            let first: Vec<String> = s["first"].as_array().into_iter().flatten().map(ToString::to_string).collect();
+            let stats = format!("min {} max {} mean {}, {} NaN", s["min"], s["max"], s["mean"], s["nan"]);
+            output::print(&format!("{n}: {}{:?}\n  {stats}\n  [{}, ..]\n", t.dtype, t.shape, first.join(", ")))?;
+        }
+    }
+    Ok(Exit::Ok)
+}
+
+/// What an output holds, in a few numbers.
+fn summary(name: &str, t: &TensorView<'_>) -> Result<serde_json::Value> {
+    let dtype = feed::ir_type(t.dtype)?;
+    let values: Vec<f64> = t.data.chunks_exact(t.dtype.size()).map(|b| beiming_ir::num::decode(dtype, b).to_f64()).collect();
+    let numbers = values.iter().copied().filter(|v| !v.is_nan());
+    let (count, sum) = numbers.clone().fold((0usize, 0.0), |(n, s), v| (n + 1, s + v));
+    Ok(json!({
+        "name": name,
+        "dtype": t.dtype.name(),
+        "shape": t.shape,
+        "min": numbers.clone().reduce(f64::min),
+        "max": numbers.reduce(f64::max),
+        "mean": (count > 0).then(|| sum / count as f64),
+        "nan": values.len() - count,
+        "first": &values[..values.len().min(6)],
+    }))
 }

@@ -1,0 +1,302 @@
+//! `beiming compare`: a model's or an artifact's results against onnxruntime's or the evaluator's, on the same inputs.
+
+use std::path::{Path, PathBuf};
+use std::process::Command;
+
+use beiming_ir::graph::Graph;
+use beiming_runtime::format::container::Artifact;
+use beiming_runtime::{DType, Options};
+use clap::ValueEnum;
+use serde::Serialize;
+use serde_json::json;
+
+use super::diagnostic::Diagnostic;
+use super::failure::{Exit, Failure, Result};
+use super::feed::ir_type;
+use super::npz::Array;
+use super::{emulate, feed, model, npz, output, session, temp};
+use crate::stage::Ir;
+
+/// The script that runs onnxruntime.
+const REFERENCE: &str = include_str!("reference.py");
+/// Where the Python with onnxruntime is looked for.
+const PYTHON: &str = ".venv/bin/python";
+
+/// Arguments.
+#[derive(clap::Args, Debug)]
+pub struct Args {
+    #[command(flatten)]
+    model: model::Args,
+    /// An artifact to use instead of compiling the model.
+    #[arg(long, value_name = "FILE")]
+    artifact: Option<PathBuf>,
+    /// What to hold it against.
+    #[arg(long, default_value = "onnxruntime")]
+    against: Against,
+    #[command(flatten)]
+    feed: feed::Args,
+    /// Threads that run it.
+    #[arg(long, default_value_t = 1)]
+    threads: usize,
+    /// Allowed difference, as a share of the reference's value.
+    #[arg(long, default_value_t = 1e-3)]
+    rtol: f64,
+    /// Allowed difference, absolute; both are added.
+    #[arg(long, default_value_t = 1e-4)]
+    atol: f64,
+    /// Print JSON.
+    #[arg(long)]
+    pub json: bool,
+}
+
+#[derive(Clone, Copy, PartialEq, Eq, Debug, ValueEnum)]
+enum Against {
+    /// onnxruntime, in Python.
+    Onnxruntime,
+    /// The meaning of the imported graph: slow, and needs nothing.
+    Eval,
+}
+
+/// Runs the command.
+pub fn run(args: &Args) -> Result<Exit> {
+    let mut model = args.model.open()?;
+    if args.against == Against::Onnxruntime && model.staged.is_some() {
+        let e = Failure::usage("onnxruntime reads ONNX models, and this is the text of a stage");
+        return Err(e.help("`--against eval` compares with the meaning of the graph"));
+    }
+    let graph = if args.against == Against::Eval { Some(graph(&mut model)?) } else { None };
+    let folder = temp::Folder::new()?;
+    let artifact = match &args.artifact {
+        Some(a) => a.clone(),
+        None => {
+            let out = folder.file("model.bmg");
+            model.compile(&out, &mut ())?;
+            out
+        }
+    };
+    let (inputs, got) = ours(args, &artifact, &folder)?;
+    let want = match &graph {
+        Some(g) => evaluated(&args.model.model, g, &inputs)?,
+        None => onnxruntime(&args.model.model, &folder)?,
+    };
+    let outputs = got.iter().map(|g| compare(g, want.iter().find(|w| w.name == g.name), args)).collect::<Result<Vec<_>>>()?;
+    let same = outputs.iter().all(|o| o.first.is_none() && o.problem.is_none());
+    if args.json {
+        output::print_json(&json!({ "same": same, "rtol": args.rtol, "atol": args.atol, "outputs": outputs }))?;
+    } else {
+        outputs.iter().try_for_each(|o| output::print(&o.text()))?;
+    }
+    Ok(if same { Exit::Ok } else { Exit::Findings })
+}
+
+/// The graph that the evaluator runs: the one that is compiled, read once.
+fn graph(model: &mut model::Model) -> Result<Graph> {
+    let staged = model.read()?;
+    let graph = match &staged.ir {
+        Ir::Graph(g) | Ir::Fused(g, _) => g.clone(),
+        _ => return Err(Failure::usage("the evaluator runs graphs; this stage is past them").help("give the graph's text")),
+    };
+    model.staged = Some(staged);
+    Ok(graph)
+}
+
+/// Inputs and our outputs. The inputs are also in the folder, for the reference.
+fn ours(args: &Args, artifact: &Path, folder: &temp::Folder) -> Result<(Vec<Array>, Vec<Array>)> {
+    let fail = |e| Failure::runtime(artifact, &e);
+    let manifest = Artifact::open(artifact).and_then(|a| a.manifest()).map_err(fail)?;
+    let ports: Vec<feed::Port> = manifest
+        .inputs
+        .iter()
+        .filter_map(|p| {
+            let s = manifest.slots.get(p.slot as usize)?;
+            Some(feed::Port { name: p.name.clone(), dtype: s.dtype, dims: s.shape.clone() })
+        })
+        .collect();
+    // What the model's options fix is fixed in the artifact; the rest is asked for here in the same words.
+    let known =
+        |s: &&String| s.rsplit_once(':').is_some_and(|x| x.1.split(['x', ',']).all(|d| d.is_empty() || d.parse::<i64>().is_ok()));
+    let shapes = feed::ShapeArgs {
+        shape: args.model.shape.iter().filter(known).cloned().collect(),
+        dim: args
+            .model
+            .dim
+            .iter()
+            .filter(|d| d.split_once('=').is_some_and(|x| x.1.trim().parse::<i64>().is_ok()))
+            .cloned()
+            .collect(),
+    };
+    let inputs = feed::arrays(&args.feed, &shapes, &ports, &manifest.symbols)?;
+    let views = session::views(&inputs);
+    let feed_file = folder.file("inputs.npz");
+    npz::write(&feed_file, &views)?;
+    if emulate::is_foreign(&manifest.target.triple) {
+        let out = folder.file("outputs.npz");
+        let mut c = emulate::command(&[])?;
+        c.arg("run").arg(artifact).arg("--inputs").arg(&feed_file).arg("--outputs").arg(&out);
+        c.args(["--threads", &args.threads.to_string()]);
+        emulate::stdout(c)?;
+        return Ok((inputs, npz::read(&out)?));
+    }
+    let module = session::open(artifact)?;
+    let options = Options { threads: args.threads, poison: true, ..Options::default() };
+    let outputs = session::start(artifact, &module, options)?.run(&views).map_err(fail)?;
+    let own = |(p, t): (&beiming_runtime::PortInfo, &beiming_runtime::Tensor)| Array {
+        name: p.name.clone(),
+        dtype: t.dtype(),
+        shape: t.shape().to_vec(),
+        bytes: t.bytes().to_vec(),
+    };
+    let outputs = module.outputs().iter().zip(&outputs).map(own).collect();
+    Ok((inputs, outputs))
+}
+
+fn evaluated(path: &Path, g: &Graph, inputs: &[Array]) -> Result<Vec<Array>> {
+    let fail = |what: String| Failure::new(Exit::Unsupported, Diagnostic::error("E0806", what).in_file(path));
+    let tensor = |v: &beiming_ir::graph::ValueId| {
+        let name = &g.value(*v).name;
+        let a = inputs.iter().find(|a| a.name == **name).ok_or_else(|| fail(format!("no input `{name}`")))?;
+        let shape = a.shape.iter().map(|d| usize::try_from(*d).unwrap_or(0)).collect();
+        let t = beiming_ir::tensor::Tensor::new(ir_type(a.dtype)?, shape, a.bytes.clone().into());
+        t.ok_or_else(|| fail(format!("input `{name}` has not as many bytes as its shape")))
+    };
+    let args = g.inputs.iter().map(tensor).collect::<Result<Vec<_>>>()?;
+    let results = beiming_ir::eval::graph(g, &args).map_err(|e| fail(format!("the evaluator stopped: {e}")))?;
+    let array = |(name, t): (&std::sync::Arc<str>, beiming_ir::tensor::Tensor)| {
+        let dtype: DType = t.dtype.name().parse().map_err(fail)?;
+        let shape = t.shape.iter().map(|d| *d as i64).collect();
+        Ok(Array { name: name.to_string(), dtype, shape, bytes: t.bytes().to_vec() })
+    };
+    g.output_names.iter().zip(results).map(array).collect()
+}
+
+fn onnxruntime(model: &Path, folder: &temp::Folder) -> Result<Vec<Array>> {
+    let python = std::env::var_os("BEIMING_PYTHON").unwrap_or(PYTHON.into());
+    let out = folder.file("reference.npz");
+    let mut c = Command::new(&python);
+    c.args(["-c", REFERENCE]).arg(model).arg(folder.file("inputs.npz")).arg(&out);
+    let help = "BEIMING_PYTHON names a Python that has onnxruntime (`make setup` makes .venv); `--against eval` needs none";
+    let fail = |code, what: String| Failure::new(Exit::Io, Diagnostic::error(code, what)).help(help);
+    let done = c.output().map_err(|e| fail("E0906", format!("cannot start `{}`: {e}", python.display())))?;
+    if !done.status.success() {
+        let said = String::from_utf8_lossy(&done.stderr);
+        let last = said.trim().lines().last().unwrap_or("no message").to_string();
+        if last.starts_with("missing: ") {
+            return Err(fail("E0906", format!("`{}` cannot run the reference: {last}", python.display())));
+        }
+        let d = Diagnostic::error("E0907", format!("onnxruntime cannot run the model: {last}")).in_file(model);
+        return Err(Failure::new(Exit::Unsupported, d));
+    }
+    npz::read(&out)
+}
+
+/// How one output compares.
+#[derive(Debug, Serialize)]
+struct Compared {
+    name: String,
+    dtype: String,
+    shape: Vec<i64>,
+    /// Why elements could not be compared.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    problem: Option<String>,
+    /// Elements that differ by more than allowed.
+    different: usize,
+    elements: usize,
+    /// Largest difference.
+    max_abs: f64,
+    /// Largest difference in units of what is allowed.
+    max_error: f64,
+    /// The first that differs.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    first: Option<First>,
+}
+
+/// The first element that differs.
+#[derive(Debug, PartialEq, Serialize)]
+struct First {
+    index: Vec<i64>,
+    got: f64,
+    expected: f64,
+}
+
+fn compare(got: &Array, want: Option<&Array>, args: &Args) -> Result<Compared> {
+    let mut c = Compared {
+        name: got.name.clone(),
+        dtype: got.dtype.name().into(),
+        shape: got.shape.clone(),
+        problem: None,
+        different: 0,
+        elements: got.bytes.len() / got.dtype.size(),
+        max_abs: 0.0,
+        max_error: 0.0,
+        first: None,
+    };
+    let Some(want) = want else {
+        c.problem = Some("the reference has no output of this name".into());
+        return Ok(c);
+    };
+    let mut want = want.clone();
+    want.read_as(got.dtype);
+    if (got.dtype, &got.shape) != (want.dtype, &want.shape) {
+        c.problem = Some(format!("the reference is {}{:?}", want.dtype, want.shape));
+        return Ok(c);
+    }
+    let dtype = ir_type(got.dtype)?;
+    let size = got.dtype.size();
+    let value = |b: &[u8]| beiming_ir::num::decode(dtype, b).to_f64();
+    for (i, (g, w)) in got.bytes.chunks_exact(size).zip(want.bytes.chunks_exact(size)).enumerate() {
+        let (g, w) = (value(g), value(w));
+        // Equal infinities and two NaNs agree.
+        if g == w || g.is_nan() && w.is_nan() {
+            continue;
+        }
+        let abs = (g - w).abs();
+        let error = abs / (args.atol + args.rtol * w.abs());
+        let bad = !dtype.is_float() && !dtype.is_complex() || error.is_nan() || error > 1.0;
+        c.max_abs = if abs.is_nan() { f64::INFINITY } else { c.max_abs.max(abs) };
+        c.max_error = if error.is_nan() { f64::INFINITY } else { c.max_error.max(error) };
+        if bad {
+            c.different += 1;
+            c.first.get_or_insert_with(|| First { index: index(i, &got.shape), got: g, expected: w });
+        }
+    }
+    Ok(c)
+}
+
+/// Position in each axis of a row-major element.
+fn index(mut i: usize, shape: &[i64]) -> Vec<i64> {
+    let mut out = vec![0; shape.len()];
+    for (o, d) in out.iter_mut().zip(shape).rev() {
+        let d = (*d).max(1) as usize;
+        *o = (i % d) as i64;
+        i /= d;
+    }
+    out
+}
+
+impl Compared {
+    fn text(&self) -> String {
+        let head = format!("{}: {}{:?}", self.name, self.dtype, self.shape);
+        if let Some(p) = &self.problem {
+            return format!("{head} cannot be compared: {p}\n");
+        }
+        match &self.first {
+            None => format!("{head} agrees: largest difference {:.3e}, {:.3} of what is allowed\n", self.max_abs, self.max_error),
+            Some(f) => format!(
+                "{head} differs in {} of {} elements, by {:.3e} at most\n  first at {:?}: got {:?}, expected {:?}\n",
+                self.different, self.elements, self.max_abs, f.index, f.got, f.expected
+            ),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn indices_count_in_rows() {
+        assert_eq!(index(0, &[2, 3]), [0, 0]);
+        assert_eq!(index(5, &[2, 3]), [1, 2]);
+        assert_eq!(index(0, &[]), Vec::<i64>::new());
+    }
+}

@@ -1,0 +1,192 @@
+//! `beiming inspect`: what an artifact, a model or the text of a stage holds.
+
+use std::collections::BTreeMap;
+use std::path::{Path, PathBuf};
+
+use beiming_runtime::format::container::{Artifact, MAGIC, WEIGHTS};
+use beiming_runtime::format::manifest::{Manifest, Port, Step};
+use serde_json::{Value, json};
+
+use super::failure::{Exit, Failure, Result};
+use super::output;
+
+/// Arguments.
+#[derive(clap::Args, Debug)]
+pub struct Args {
+    /// An artifact, an ONNX model, or the text of a stage.
+    pub file: PathBuf,
+    /// Shape of an input of a model: `input:1x3x224x224`.
+    #[cfg(feature = "compile")]
+    #[arg(long, value_name = "NAME:DIMS")]
+    pub shape: Vec<String>,
+    /// Value or range of a symbol of a model: `N=4`, `N=1..64`.
+    #[cfg(feature = "compile")]
+    #[arg(long, value_name = "SYMBOL=VALUE")]
+    pub dim: Vec<String>,
+    /// Open external data of a model through links.
+    #[cfg(feature = "compile")]
+    #[arg(long)]
+    pub allow_external_links: bool,
+    /// Print JSON.
+    #[arg(long)]
+    pub json: bool,
+}
+
+/// Runs the command.
+pub fn run(args: &Args) -> Result<Exit> {
+    let doc = if is_artifact(&args.file)? { artifact(&args.file)? } else { other(args)? };
+    if args.json {
+        output::print_json(&doc)?
+    } else {
+        output::print(&text(&doc))?
+    }
+    Ok(Exit::Ok)
+}
+
+fn is_artifact(path: &Path) -> Result<bool> {
+    let mut head = vec![];
+    let file = std::fs::File::open(path).map_err(|e| Failure::io("open", path, &e))?;
+    let read = std::io::Read::read_to_end(&mut std::io::Read::take(file, MAGIC.len() as u64), &mut head);
+    read.map_err(|e| Failure::io("read", path, &e))?;
+    Ok(head == MAGIC)
+}
+
+#[cfg(feature = "compile")]
+fn other(args: &Args) -> Result<Value> {
+    super::inspect_model::describe(args)
+}
+
+/// Without the compiler only artifacts are known, and the runtime says why this is none.
+#[cfg(not(feature = "compile"))]
+fn other(args: &Args) -> Result<Value> {
+    artifact(&args.file)
+}
+
+fn artifact(path: &Path) -> Result<Value> {
+    let fail = |e| Failure::runtime(path, &e);
+    let file = Artifact::open(path).map_err(fail)?;
+    let m = file.manifest().map_err(fail)?;
+    let hex = |h: &[u8]| h.iter().map(|b| format!("{b:02x}")).collect::<String>();
+    let sections: Vec<Value> = file
+        .sections()
+        .iter()
+        .map(|s| json!({ "name": s.name, "offset": s.offset, "bytes": s.length, "blake3": hex(&s.hash) }))
+        .collect();
+    let mut calls = vec![0usize; m.kernels.len()];
+    let mut steps = BTreeMap::new();
+    count_steps(&m.steps, &mut calls, &mut steps);
+    let kernels: Vec<Value> =
+        m.kernels.iter().zip(&calls).map(|(k, n)| json!({ "name": k.symbol, "calls": n, "scratch": k.scratch })).collect();
+    Ok(json!({
+        "kind": "artifact",
+        "name": m.model,
+        "compiler": m.compiler,
+        "target": m.target,
+        "symbols": symbols(m.symbols.iter().map(|(n, r)| (n.as_str(), r.lo, r.hi))),
+        "inputs": ports(&m, &m.inputs),
+        "outputs": ports(&m, &m.outputs),
+        "steps": steps,
+        "kernels": kernels,
+        "weights": { "count": m.weights.len(), "bytes": file.section(WEIGHTS).map_or(0, <[u8]>::len) },
+        "arena": { "bytes": m.arena, "without_reuse": m.arena_without_reuse },
+        "sections": sections,
+    }))
+}
+
+/// Ranges of symbols; no upper end where there is none.
+pub fn symbols<'a>(list: impl Iterator<Item = (&'a str, i64, i64)>) -> Value {
+    let range = |(name, lo, hi): (&str, i64, i64)| (name.to_string(), json!({ "lo": lo, "hi": (hi != i64::MAX).then_some(hi) }));
+    Value::Object(list.map(range).collect())
+}
+
+fn ports(m: &Manifest, list: &[Port]) -> Vec<Value> {
+    let port = |p: &Port| {
+        let s = m.slots.get(p.slot as usize);
+        json!({ "name": p.name, "dtype": s.map(|s| s.dtype.name()), "shape": s.map(|s| &s.shape) })
+    };
+    list.iter().map(port).collect()
+}
+
+fn count_steps(list: &[Step], calls: &mut [usize], steps: &mut BTreeMap<&'static str, usize>) {
+    for s in list {
+        let name = match s {
+            Step::Launch { kernel, .. } => {
+                if let Some(n) = calls.get_mut(*kernel as usize) {
+                    *n += 1;
+                }
+                "launch"
+            }
+            Step::Host { .. } => "host",
+            Step::Copy { .. } => "copy",
+            Step::Store { .. } => "store",
+            Step::ReadDim { .. } => "read_dim",
+            Step::If { then, otherwise, .. } => {
+                count_steps(then, calls, steps);
+                count_steps(otherwise, calls, steps);
+                "if"
+            }
+            Step::Loop { body, .. } => {
+                count_steps(body, calls, steps);
+                "loop"
+            }
+        };
+        *steps.entry(name).or_default() += 1;
+    }
+}
+
+/// The document for people: the same fields for every kind of file.
+fn text(doc: &Value) -> String {
+    let word = |v: &Value| v.as_str().map_or_else(|| v.to_string(), str::to_string);
+    let size = |v: &Value| output::bytes(v.as_u64().unwrap_or(0));
+    let mut out = format!("{} `{}`", word(&doc["kind"]), word(&doc["name"]));
+    if let Some(t) = doc["target"].as_object() {
+        out += &format!(" for {} ({}, {})", word(&t["name"]), word(&t["triple"]), word(&t["cpu"]));
+    }
+    if let Some(c) = doc["compiler"].as_str() {
+        out += &format!(", by {c}");
+    }
+    out.push('\n');
+    for (name, r) in doc["symbols"].as_object().into_iter().flatten() {
+        out += &format!("  dim {name} = {}..{}\n", r["lo"], if r["hi"].is_null() { String::new() } else { r["hi"].to_string() });
+    }
+    for (key, one) in [("inputs", "input "), ("outputs", "output")] {
+        for p in doc[key].as_array().into_iter().flatten() {
+            let dims: Vec<String> = p["shape"].as_array().into_iter().flatten().map(&word).collect();
+            out += &format!("  {one} {}: {}[{}]\n", word(&p["name"]), word(&p["dtype"]), dims.join(", "));
+        }
+    }
+    let rows = |v: &Value, cells: &dyn Fn(&String, &Value) -> Vec<String>| -> Vec<Vec<String>> {
+        v.as_object().into_iter().flatten().map(|(k, v)| cells(k, v)).collect()
+    };
+    for (key, head) in [("source_ops", "operator"), ("ops", "core op"), ("steps", "step")] {
+        let mut cells = rows(&doc[key], &|k, n| vec![k.clone(), n.to_string()]);
+        cells.sort_by_key(|r| std::cmp::Reverse(r[1].parse::<u64>().unwrap_or(0)));
+        if !cells.is_empty() {
+            out += &format!("\n{}", output::table(&[head, "count"], &cells));
+        }
+    }
+    let kernels: Vec<Vec<String>> =
+        doc["kernels"].as_array().into_iter().flatten().map(|k| vec![word(&k["name"]), k["calls"].to_string()]).collect();
+    if !kernels.is_empty() {
+        out += &format!("\n{}", output::table(&["kernel", "calls"], &kernels));
+    }
+    let sections: Vec<Vec<String>> = doc["sections"]
+        .as_array()
+        .into_iter()
+        .flatten()
+        .map(|s| vec![word(&s["name"]), s["bytes"].to_string(), word(&s["blake3"]).chars().take(16).collect()])
+        .collect();
+    if !sections.is_empty() {
+        out += &format!("\n{}", output::table(&["section", "bytes", "BLAKE3"], &sections));
+    }
+    out.push('\n');
+    if let Some(w) = doc["weights"].as_object() {
+        out += &format!("{} weights of {}\n", w["count"], size(&w["bytes"]));
+    }
+    if let Some(a) = doc["arena"].as_object() {
+        let (bytes, sum) = (a["bytes"].as_u64().unwrap_or(0), a["without_reuse"].as_u64().unwrap_or(0));
+        let percent = bytes as f64 * 100.0 / sum.max(1) as f64;
+        out += &format!("arena {}, {percent:.0} % of the {} its buffers sum up to\n", size(&a["bytes"]), output::bytes(sum));
+    }
+    out
+}

@@ -1,0 +1,142 @@
+//! `beiming inspect` on models and on the text of stages.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
+
+use beiming_ir::graph::{Graph, ValueId};
+use beiming_ir::ops::{Body, Op};
+use beiming_ir::plan::{Program, Step};
+use beiming_ir::types::TensorType;
+use serde_json::{Value, json};
+
+use super::failure::{Failure, Result};
+use super::inspect::{Args, symbols};
+use super::model;
+use crate::stage::Ir;
+
+/// What the file holds.
+pub fn describe(args: &Args) -> Result<Value> {
+    let model = model::Args {
+        model: args.file.clone(),
+        target: None,
+        shape: args.shape.clone(),
+        dim: args.dim.clone(),
+        allow_external_links: args.allow_external_links,
+        opt_level: None,
+        exact: false,
+        no_reuse: false,
+        compile_threads: 0,
+    };
+    let staged = model.open()?.read()?;
+    Ok(match &staged.ir {
+        Ir::Graph(g) => graph("graph", &staged.model, g),
+        Ir::Fused(g, _) => graph("fused graph", &staged.model, g),
+        Ir::Program(p, _) => program(&staged.model, p)?,
+        Ir::Kernels(list) => {
+            let kernel = |k: &beiming_ir::kernel::Kernel| json!({ "name": k.name, "calls": 0, "scratch": k.scratch() });
+            json!({ "kind": "kernels", "name": staged.model, "kernels": list.iter().map(kernel).collect::<Vec<_>>() })
+        }
+    })
+}
+
+fn port(name: &str, ty: &TensorType) -> Value {
+    json!({ "name": name, "dtype": ty.dtype.name(), "shape": ty.shape.iter().map(ToString::to_string).collect::<Vec<_>>() })
+}
+
+fn graph(kind: &str, name: &str, g: &Graph) -> Value {
+    let (mut ops, mut source, mut seen, mut weights) = (BTreeMap::new(), BTreeMap::new(), BTreeSet::new(), (0usize, 0usize));
+    count(g, &mut ops, &mut source, &mut seen, &mut weights);
+    let outputs = g.outputs.iter().zip(&g.output_names).map(|(v, n)| port(n, g.ty(*v)));
+    let input = |v: &ValueId| port(&g.value(*v).name, g.ty(*v));
+    json!({
+        "kind": kind,
+        "name": name,
+        "symbols": symbols(g.symbols.0.iter().map(|(n, r)| (&**n, r.lo, r.hi))),
+        "inputs": g.inputs.iter().map(input).collect::<Vec<_>>(),
+        "outputs": outputs.collect::<Vec<_>>(),
+        "source_ops": source,
+        "ops": ops,
+        "weights": { "count": weights.0, "bytes": weights.1 },
+    })
+}
+
+/// Ops of a graph and its regions: core ops, those of the source (each node once), and constants.
+fn count(
+    g: &Graph,
+    ops: &mut BTreeMap<String, usize>,
+    source: &mut BTreeMap<Arc<str>, usize>,
+    seen: &mut BTreeSet<(Arc<str>, Arc<str>)>,
+    weights: &mut (usize, usize),
+) {
+    for n in g.nodes() {
+        match &n.op {
+            Op::Constant(c) => {
+                weights.0 += 1;
+                weights.1 += g.consts.get(c.index()).map_or(0, |t| t.bytes().len());
+                continue;
+            }
+            Op::Fused(body) | Op::Tiled { body, .. } => body_ops(body, ops),
+            op => *ops.entry(op.name()).or_default() += 1,
+        }
+        // Fused nodes have the names of several joined; what they came from is told by `graph`.
+        if !n.loc.op.is_empty() && !n.loc.op.contains('+') && seen.insert((n.loc.place.clone(), n.loc.name.clone())) {
+            *source.entry(n.loc.op.clone()).or_default() += 1;
+        }
+    }
+    g.regions.iter().for_each(|r| count(r, ops, source, seen, weights));
+}
+
+fn body_ops(body: &Body, ops: &mut BTreeMap<String, usize>) {
+    body.nodes.iter().for_each(|n| *ops.entry(n.op.name()).or_default() += 1);
+}
+
+fn program(name: &str, p: &Program) -> Result<Value> {
+    let plan = &p.plan;
+    let slot = |s: beiming_ir::plan::SlotId| plan.slots.get(s.index()).map(|s| &s.ty);
+    let ports = |list: &[beiming_ir::plan::Port]| -> Vec<Value> {
+        list.iter().filter_map(|x| Some(port(&x.name, slot(x.slot)?))).collect()
+    };
+    let (mut calls, mut steps) = (vec![0usize; p.kernels.len()], BTreeMap::new());
+    count_steps(&plan.steps, &mut calls, &mut steps);
+    let kernels = p.kernels.iter().zip(&calls).map(|(k, n)| json!({ "name": k.name, "calls": n, "scratch": k.scratch() }));
+    let target = serde_json::to_value(&p.target).map_err(|e| Failure::usage(e.to_string()))?;
+    Ok(json!({
+        "kind": "program",
+        "name": name,
+        "target": target,
+        "symbols": symbols(plan.symbols.0.iter().map(|(n, r)| (&**n, r.lo, r.hi))),
+        "inputs": ports(&plan.inputs),
+        "outputs": ports(&plan.outputs),
+        "steps": steps,
+        "kernels": kernels.collect::<Vec<_>>(),
+        "weights": { "count": p.weights.len(), "bytes": p.weights.iter().map(|w| w.source.bytes().len()).sum::<usize>() },
+        "arena": { "bytes": plan.arena, "without_reuse": plan.arena_without_reuse },
+    }))
+}
+
+fn count_steps(list: &[Step], calls: &mut [usize], steps: &mut BTreeMap<&'static str, usize>) {
+    for s in list {
+        let name = match s {
+            Step::Launch(l) => {
+                if let Some(n) = calls.get_mut(l.kernel as usize) {
+                    *n += 1;
+                }
+                "launch"
+            }
+            Step::Host { .. } => "host",
+            Step::Copy { .. } => "copy",
+            Step::Store { .. } => "store",
+            Step::ReadDim { .. } => "read_dim",
+            Step::If { then, otherwise, .. } => {
+                count_steps(then, calls, steps);
+                count_steps(otherwise, calls, steps);
+                "if"
+            }
+            Step::Loop { body, .. } => {
+                count_steps(body, calls, steps);
+                "loop"
+            }
+        };
+        *steps.entry(name).or_default() += 1;
+    }
+}

@@ -1,0 +1,142 @@
+//! The model argument, shared by the commands that compile: an ONNX file or any stage that was written out, and what is said
+//! about it on the command line.
+
+use std::path::{Path, PathBuf};
+
+use beiming_ir::target::{CPU_TARGETS, Target};
+
+use super::diagnostic::Diagnostic;
+use super::failure::{Exit, Failure, Result};
+use crate::driver::{self, CompileError, Options, Summary, Watch};
+use crate::stage::{self, Ir, Kind, Staged};
+
+/// What is compiled, and how.
+#[derive(clap::Args, Clone, Debug)]
+#[group(skip)]
+pub struct Args {
+    /// The model: ONNX, or the text of a stage that `--emit` or `--dump` wrote.
+    pub model: PathBuf,
+    /// What to compile for; see `beiming targets`. [default: host, or the target of the given stage]
+    #[arg(long)]
+    pub target: Option<String>,
+    /// Shape of an input: `input:1x3x224x224`. Extents may be symbols: `input:Nx3x224x224`.
+    #[arg(long, value_name = "NAME:DIMS")]
+    pub shape: Vec<String>,
+    /// Value or range of a symbol: `N=4`, `N=1..64`.
+    #[arg(long, value_name = "SYMBOL=VALUE")]
+    pub dim: Vec<String>,
+    /// Open external data through links, as model caches have them. Links may point anywhere: only for folders you trust.
+    #[arg(long)]
+    pub allow_external_links: bool,
+    /// Optimisation level, 0 to 3: LLVM's; 0 also leaves every operation a kernel of its own. [default: the target's, 2]
+    #[arg(short = 'O', value_name = "LEVEL", value_parser = clap::value_parser!(u8).range(0..=3))]
+    pub opt_level: Option<u8>,
+    /// Only rewrites that keep every bit: none that change the order of floating-point operations.
+    #[arg(long)]
+    pub exact: bool,
+    /// Give every buffer memory of its own, to look at values afterwards.
+    #[arg(long)]
+    pub no_reuse: bool,
+    /// Threads that generate code.
+    #[arg(long, default_value_t = 0, value_name = "N", hide_default_value = true)]
+    pub compile_threads: usize,
+}
+
+/// A model argument, looked at.
+pub struct Model {
+    /// The file.
+    pub path: PathBuf,
+    /// What it is compiled for.
+    pub target: Target,
+    /// How.
+    pub options: Options,
+    /// The stage, where it is one; a model is read when it is compiled.
+    pub staged: Option<Staged>,
+}
+
+impl Args {
+    /// Looks at the file and the options.
+    pub fn open(&self) -> Result<Model> {
+        let staged = match stage::kind(&self.model).map_err(|e| Failure::io("read", &self.model, &e))? {
+            Kind::Text => Some(stage::read(&self.model).map_err(|e| Failure::stage(&self.model, &e))?),
+            Kind::Model => None,
+            Kind::Artifact => {
+                return Err(wrong_kind(&self.model, "an artifact: it is compiled already", "`beiming run` runs it"));
+            }
+            Kind::Code => {
+                let help = "start from the graph, the fused graph or the program (`--dump` writes them all)";
+                return Err(wrong_kind(&self.model, "code without its plan", help));
+            }
+        };
+        let target = self.target(staged.as_ref())?;
+        Ok(Model { path: self.model.clone(), options: self.options()?, target, staged })
+    }
+
+    fn target(&self, staged: Option<&Staged>) -> Result<Target> {
+        let mut target = match (&self.target, staged) {
+            (name, Some(Staged { ir: Ir::Program(p, _), .. })) => {
+                if let Some(n) = name.as_ref().filter(|n| **n != p.target.name) {
+                    let message = format!("the program is lowered for `{}` and cannot become code for `{n}`", p.target.name);
+                    return Err(Failure::usage(message).help("start from an earlier stage"));
+                }
+                p.target.clone()
+            }
+            (Some(name), _) => by_name(name)?,
+            (None, Some(s)) if !s.target.is_empty() => by_name(&s.target)?,
+            (None, _) => Target::host(),
+        };
+        if let Some(level) = self.opt_level {
+            target.opt_level = level;
+        }
+        Ok(target)
+    }
+
+    fn options(&self) -> Result<Options> {
+        let mut o = Options::default();
+        self.shape.iter().try_for_each(|s| o.import.add_shape(s)).map_err(Failure::usage)?;
+        self.dim.iter().try_for_each(|d| o.import.add_dim(d)).map_err(Failure::usage)?;
+        o.import.allow_external_links = self.allow_external_links;
+        o.optimize.reassociate = !self.exact;
+        o.optimize.fuse = self.opt_level != Some(0);
+        o.lower.reuse = !self.no_reuse;
+        o.emit.threads = self.compile_threads;
+        Ok(o)
+    }
+}
+
+impl Model {
+    /// Reads the model, or hands out the stage.
+    pub fn read(&mut self) -> Result<Staged> {
+        match self.staged.take() {
+            Some(s) => Ok(s),
+            None => driver::read(&self.path, &self.options).map_err(|e| Failure::import(&self.path, &e)),
+        }
+    }
+
+    /// Compiles it into an artifact at `out`.
+    pub fn compile(self, out: &Path, watch: &mut dyn Watch) -> Result<Summary> {
+        let Model { path, target, options, staged } = self;
+        let from = || match staged {
+            Some(mut s) => {
+                // The level of a stage that is lowered already stands in its target.
+                if let Ir::Program(p, _) = &mut s.ir {
+                    p.target.opt_level = target.opt_level;
+                }
+                Ok(s)
+            }
+            None => driver::read(&path, &options).map_err(CompileError::Import),
+        };
+        driver::resume(from, &target, &options, out, watch).map_err(|e| Failure::compile(&path, e))
+    }
+}
+
+fn by_name(name: &str) -> Result<Target> {
+    Target::by_name(name).ok_or_else(|| {
+        let d = Diagnostic::error("E0603", format!("unknown target `{name}`"));
+        Failure::new(Exit::Usage, d.help(format!("targets are: {}", CPU_TARGETS.join(", "))))
+    })
+}
+
+fn wrong_kind(path: &Path, what: &str, help: &str) -> Failure {
+    Failure::new(Exit::Usage, Diagnostic::error("E0501", format!("this is {what}")).in_file(path).help(help))
+}

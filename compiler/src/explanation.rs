@@ -1,0 +1,223 @@
+//! What the compiler decided and why, as data: written into the artifact, printed by `beiming explain`. No times and no
+//! addresses, so that it is the same every time.
+
+use std::collections::BTreeMap;
+
+use beiming_ir::graph::{Graph, Node};
+use beiming_ir::ops::{Body, Op};
+use beiming_ir::plan::{Program, Step};
+use beiming_ir::target::Target;
+use beiming_passes::Report;
+use beiming_passes::cost::CostModel;
+use serde::{Deserialize, Serialize};
+
+/// The decisions for one model.
+#[derive(Clone, PartialEq, Debug, Default, Serialize, Deserialize)]
+pub struct Explanation {
+    /// Target the decisions are for.
+    pub target: String,
+    /// What the optimiser did.
+    pub optimizer: Optimizer,
+    /// What runs, in order; the bodies of control flow after their node.
+    pub groups: Vec<Group>,
+    /// Memory for intermediate values.
+    pub arena: Arena,
+}
+
+/// What the optimiser did.
+#[derive(Clone, PartialEq, Debug, Default, Serialize, Deserialize)]
+pub struct Optimizer {
+    /// Nodes as imported.
+    pub nodes_before: usize,
+    /// Nodes after rewriting and fusion.
+    pub nodes_after: usize,
+    /// Saturations in the order they ran.
+    pub saturations: Vec<Saturation>,
+    /// Edges between two kernels, and why they were not fused.
+    pub unfused: Vec<Unfused>,
+}
+
+/// One saturation.
+#[derive(Clone, PartialEq, Debug, Default, Serialize, Deserialize)]
+pub struct Saturation {
+    /// Graph or region.
+    pub graph: String,
+    /// `rewrite` or `fuse`.
+    pub stage: String,
+    /// Why it stopped.
+    pub stop: String,
+    /// E-nodes at the start and after every iteration.
+    pub growth: Vec<usize>,
+    /// Predicted microseconds before and after.
+    pub predicted_us: (f64, f64),
+    /// Rules that found something.
+    pub rules: Vec<Rule>,
+}
+
+/// A rule that found something.
+#[derive(Clone, PartialEq, Debug, Default, Serialize, Deserialize)]
+pub struct Rule {
+    /// Name.
+    pub name: String,
+    /// `Exact` or `Reassociates`.
+    pub promise: String,
+    /// Applications that added something.
+    pub hits: usize,
+    /// Results turned away.
+    pub refused: usize,
+}
+
+/// An edge that is not fused.
+#[derive(Clone, PartialEq, Debug, Default, Serialize, Deserialize)]
+pub struct Unfused {
+    /// Producer.
+    pub producer: String,
+    /// Consumer.
+    pub consumer: String,
+    /// Why.
+    pub why: String,
+}
+
+/// A node of the optimised graph: one kernel, or several, or none for an alias.
+#[derive(Clone, PartialEq, Debug, Default, Serialize, Deserialize)]
+pub struct Group {
+    /// Names of the model's nodes.
+    pub nodes: String,
+    /// Core ops in it, in order.
+    pub ops: Vec<String>,
+    /// Result types.
+    pub results: Vec<String>,
+    /// Predicted microseconds.
+    pub predicted_us: f64,
+    /// What the time is spent on: `compute`, `memory`, `launch` or `free`.
+    pub bound: String,
+    /// Arithmetic operations of contractions.
+    pub flops: f64,
+    /// Bytes moved.
+    pub bytes: f64,
+    /// Kernels that carry it out. Their names tell the tile.
+    pub kernels: Vec<String>,
+}
+
+/// Memory for intermediate values.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Default, Serialize, Deserialize)]
+pub struct Arena {
+    /// Bytes.
+    pub bytes: u64,
+    /// Bytes if every buffer had its own.
+    pub without_reuse: u64,
+}
+
+impl From<&Report> for Optimizer {
+    fn from(r: &Report) -> Optimizer {
+        let rule = |r: &beiming_passes::report::RuleUse| Rule {
+            name: r.name.into(),
+            promise: format!("{:?}", r.promise),
+            hits: r.hits,
+            refused: r.refused,
+        };
+        let saturation = |s: &beiming_passes::report::Saturation| Saturation {
+            graph: s.graph.clone(),
+            stage: s.stage.into(),
+            stop: s.stop.to_string(),
+            growth: s.growth.clone(),
+            predicted_us: (micros(s.cost_before), micros(s.cost_after)),
+            rules: s.rules.iter().map(rule).collect(),
+        };
+        let unfused = |u: &beiming_passes::report::Unfused| Unfused {
+            producer: u.producer.clone(),
+            consumer: u.consumer.clone(),
+            why: u.why.clone(),
+        };
+        Optimizer {
+            nodes_before: r.nodes_before,
+            nodes_after: r.nodes_after,
+            saturations: r.saturations.iter().map(saturation).collect(),
+            unfused: r.unfused.iter().map(unfused).collect(),
+        }
+    }
+}
+
+/// Microseconds, rounded to a nanosecond: what a prediction is good for, and short in JSON.
+fn micros(seconds: f64) -> f64 {
+    (seconds * 1e9).round() / 1e3
+}
+
+impl Explanation {
+    /// Of an optimised graph, before lowering; [`Explanation::lowered`] adds the kernels.
+    pub fn new(optimizer: Optimizer, graph: &Graph, target: &Target) -> Explanation {
+        let mut groups = vec![];
+        collect(graph, target, &mut groups);
+        Explanation { target: target.name.clone(), optimizer, groups, arena: Arena::default() }
+    }
+
+    /// Adds what lowering made of it.
+    pub fn lowered(&mut self, program: &Program) {
+        self.arena = Arena { bytes: program.plan.arena, without_reuse: program.plan.arena_without_reuse };
+        let mut kernels: BTreeMap<&str, Vec<&str>> = BTreeMap::new();
+        launches(program, &program.plan.steps, &mut kernels);
+        // An alias may have the name of the kernel it stems from; it becomes nothing itself.
+        for g in self.groups.iter_mut().filter(|g| g.predicted_us > 0.0) {
+            g.kernels = kernels.get(g.nodes.as_str()).map_or(vec![], |k| k.iter().map(ToString::to_string).collect());
+        }
+    }
+}
+
+fn collect(graph: &Graph, target: &Target, out: &mut Vec<Group>) {
+    let model = CostModel { target, symbols: &graph.symbols };
+    for n in graph.nodes() {
+        if matches!(n.op, Op::Constant(_)) {
+            continue;
+        }
+        let inputs: Vec<_> = n.inputs.iter().map(|v| graph.ty(*v)).collect();
+        let results: Vec<_> = n.outputs.iter().map(|v| graph.ty(*v).clone()).collect();
+        let cost = model.op(&n.op, &inputs, &results, graph);
+        out.push(Group {
+            nodes: n.loc.name.to_string(),
+            ops: ops(n),
+            results: results.iter().map(ToString::to_string).collect(),
+            predicted_us: micros(cost.seconds),
+            bound: format!("{:?}", cost.bound).to_lowercase(),
+            flops: cost.flops.round(),
+            bytes: cost.bytes.round(),
+            kernels: vec![],
+        });
+        let regions = match &n.op {
+            Op::If(p) => vec![p.then_region, p.else_region],
+            Op::Loop(p) => vec![p.body],
+            _ => vec![],
+        };
+        regions.into_iter().for_each(|r| collect(graph.region(r), target, out));
+    }
+}
+
+/// Names of the ops in a node; what feeds only index arithmetic or the anchor comes first, as the group has it.
+fn ops(n: &Node) -> Vec<String> {
+    let body = |b: &Body| b.nodes.iter().map(|x| x.op.name()).collect();
+    match &n.op {
+        Op::Fused(b) => body(b),
+        Op::Tiled { body: b, .. } => body(b),
+        op => vec![op.name()],
+    }
+}
+
+/// Kernels by the name of their launch, in order, each once.
+fn launches<'a>(program: &'a Program, steps: &'a [Step], out: &mut BTreeMap<&'a str, Vec<&'a str>>) {
+    for s in steps {
+        match s {
+            Step::Launch(l) => {
+                let name = program.kernels.get(l.kernel as usize).map_or("", |k| k.name.as_str());
+                let list = out.entry(&l.name).or_default();
+                if !list.contains(&name) {
+                    list.push(name);
+                }
+            }
+            Step::If { then, otherwise, .. } => {
+                launches(program, then, out);
+                launches(program, otherwise, out);
+            }
+            Step::Loop { body, .. } => launches(program, body, out),
+            _ => {}
+        }
+    }
+}
