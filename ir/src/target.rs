@@ -120,7 +120,7 @@ impl Target {
             transcendental_cycles: 12.0,
             clock_ghz: 2.6,
             cores: 2,
-            memories: memories(32 << 10, 1 << 20, 16 << 20, [64.0, 32.0, 12.0, 6.0]),
+            memories: memories(32 << 10, 1 << 20, 16 << 20, [64.0, 32.0, 12.0, 3.0]),
             launch_ns: 500.0,
             broadcast_from_memory: true,
             prefetch_rows: 16,
@@ -137,7 +137,7 @@ impl Target {
             features: "-prefer-256-bit".into(),
             vector_bytes: 64,
             vector_registers: 32,
-            memories: memories(32 << 10, 1 << 20, 16 << 20, [128.0, 48.0, 12.0, 6.0]),
+            memories: memories(32 << 10, 1 << 20, 16 << 20, [128.0, 48.0, 12.0, 3.0]),
             ..Target::x86_64_v3()
         }
     }

@@ -272,6 +272,13 @@ mod tests {
         }
     }
 
+    /// Weights that come from main memory are read once by the first row tile, which must not wait for them.
+    #[test]
+    fn weights_beyond_the_caches_take_narrow_tall_tiles() {
+        let t = tile_of(&extents(128, 50257, 768), &Target::x86_64_v4());
+        assert!(t.mr >= 20 && t.nr == 16, "{t:?}");
+    }
+
     #[test]
     fn one_row_takes_many_columns() {
         let t = tile_of(&extents(1, 4096, 1024), &Target::x86_64_v4());
