@@ -22,6 +22,7 @@ pub const OPS: &[Row] = &[
     row("Softplus", &[1, 22], 1, |cx| each(cx, softplus)),
     row("Softsign", &[1, 22], 1, |cx| each(cx, softsign)),
     row("Swish", &[24], 1, swish),
+    row("SwiGLU", &[28], 2, swiglu),
     row("ThresholdedRelu", &[10, 22], 1, thresholded_relu),
     row("Shrink", &[9], 1, shrink),
 ];
@@ -39,7 +40,11 @@ fn leaky_relu(cx: &mut Cx<'_, '_>) -> R<Vec<V>> {
 }
 
 fn prelu(cx: &mut Cx<'_, '_>) -> R<Vec<V>> {
-    let (x, slope) = (cx.input(0)?, cx.input(1)?);
+    let (x, mut slope) = (cx.input(0)?, cx.input(1)?);
+    // Before opset 7 a vector was one slope a channel.
+    if cx.since < 7 && cx.rank(slope) == 1 && cx.rank(x) > 2 && !cx.shape(slope)[0].is(1) {
+        slope = cx.per_channel(slope, 1, cx.rank(x))?;
+    }
     let negative = cx.with(BinaryOp::Lt, x, 0.0)?;
     let scaled = cx.binary(BinaryOp::Mul, x, slope)?;
     Ok(vec![cx.select(negative, scaled, x)?])
@@ -141,6 +146,11 @@ fn swish(cx: &mut Cx<'_, '_>) -> R<Vec<V>> {
     let t = if alpha == 1.0 { x } else { cx.with(BinaryOp::Mul, x, alpha)? };
     let t = cx.unary(UnaryOp::Sigmoid, t)?;
     Ok(vec![cx.binary(BinaryOp::Mul, x, t)?])
+}
+
+fn swiglu(cx: &mut Cx<'_, '_>) -> R<Vec<V>> {
+    let (gate, y) = (swish(cx)?[0], cx.input(1)?);
+    Ok(vec![cx.binary(BinaryOp::Mul, gate, y)?])
 }
 
 fn thresholded_relu(cx: &mut Cx<'_, '_>) -> R<Vec<V>> {

@@ -152,8 +152,8 @@ fn kernel(cx: &Cx<'_, '_>, x: V, w: V) -> R<Vec<usize>> {
     Ok(k)
 }
 
-/// The convolution of channels-first data and weights, without bias.
-fn convolve(cx: &mut Cx<'_, '_>, x: V, w: V) -> R {
+/// The convolution of channels-first data and weights, without bias, channels last.
+pub fn convolve(cx: &mut Cx<'_, '_>, x: V, w: V) -> R {
     let kernel = kernel(cx, x, w)?;
     let window = Window::read(cx, kernel.len(), Some(kernel))?;
     let groups = groups(cx)?;

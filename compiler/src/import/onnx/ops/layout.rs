@@ -47,6 +47,11 @@ fn space_to_depth(cx: &mut Cx<'_, '_>) -> R<Vec<V>> {
     let (x, [n, c, h, w], b) = parts(cx)?;
     let (h, w) = (divided(&h, &b)?, divided(&w, &b)?);
     let t = cx.reshape(x, vec![n.clone(), c.clone(), h.clone(), b.clone(), w.clone(), b.clone()])?;
-    let t = cx.transpose(t, vec![0, 3, 5, 1, 2, 4])?;
+    let perm = match cx.string("mode", "DCR")?.as_str() {
+        "DCR" => vec![0, 3, 5, 1, 2, 4],
+        "CRD" => vec![0, 1, 3, 5, 2, 4],
+        m => return bad_attribute(format!("attribute `mode` is `{m}`; allowed are DCR and CRD")),
+    };
+    let t = cx.transpose(t, perm)?;
     Ok(vec![cx.reshape(t, vec![n, b.clone() * b * c, h, w])?])
 }

@@ -4,12 +4,14 @@
 //! infer shapes: the core ops' own `infer` does, and is the judge of arguments that do not fit.
 
 mod activation;
+mod attention;
 mod control;
 mod conv;
 mod create;
 mod einsum;
 mod index;
 mod layout;
+mod loss;
 mod math;
 mod matmul;
 mod norm;
@@ -55,12 +57,14 @@ const MANY: usize = usize::MAX;
 /// The operators of every family.
 const FAMILIES: &[&[Row]] = &[
     activation::OPS,
+    attention::OPS,
     control::OPS,
     conv::OPS,
     create::OPS,
     einsum::OPS,
     index::OPS,
     layout::OPS,
+    loss::OPS,
     math::OPS,
     matmul::OPS,
     norm::OPS,

@@ -6,13 +6,31 @@ use beiming_ir::types::{DType, Dim};
 use super::super::frame::V;
 use super::super::node::{Cx, R, axis_of, bad_arguments, bad_attribute, product, unsupported};
 use super::super::tensor;
+use super::conv::{channels_first, convolve};
 use super::math::to_quantised;
+use super::matmul::product_of;
 use super::{Row, row};
 
 pub const OPS: &[Row] = &[
     row("QuantizeLinear", &[10, 13, 19, 21, 23, 24, 25, 28], 3, quantize),
     row("DequantizeLinear", &[10, 13, 19, 21, 23, 24, 25, 28], 3, dequantize),
     row("DynamicQuantizeLinear", &[11], 1, dynamic_quantize),
+    row("QLinearMatMul", &[10, 21], 8, |cx| {
+        let a = integer(cx, 0, 2, None)?;
+        let b = integer(cx, 3, 5, None)?;
+        let y = product_of(cx, a, b, DType::I32)?;
+        requantize(cx, y, 1, 4, 6)
+    }),
+    row("QLinearConv", &[10], 9, |cx| {
+        let x = integer(cx, 0, 2, None)?;
+        let w = integer(cx, 3, 5, Some(0))?;
+        let mut y = convolve(cx, x, w)?;
+        if let Some(b) = cx.opt(8) {
+            y = cx.binary(BinaryOp::Add, y, b)?;
+        }
+        let y = requantize(cx, y, 1, 4, 6)?[0];
+        Ok(vec![channels_first(cx, y)?])
+    }),
 ];
 
 /// A scale or zero point, shaped to broadcast against `x`: for the whole tensor, for an axis, or for blocks of an axis.
@@ -96,6 +114,43 @@ fn dequantize(cx: &mut Cx<'_, '_>) -> R<Vec<V>> {
     let s = parameter(cx, x, scale)?;
     let y = cx.binary(BinaryOp::Mul, t, s)?;
     Ok(vec![cx.cast(y, to)?])
+}
+
+/// Input `x` less its zero point `z`, as i32; a vector of zero points lies along `axis`.
+fn integer(cx: &mut Cx<'_, '_>, x: usize, z: usize, axis: Option<usize>) -> R {
+    let (x, z) = (cx.input(x)?, cx.input(z)?);
+    if !cx.dtype(x).is_int() {
+        return unsupported(format!("products of quantised {}", cx.dtype(x)));
+    }
+    let rank = cx.rank(x);
+    let x = cx.cast(x, DType::I32)?;
+    let z = cx.cast(z, DType::I32)?;
+    let z = if product(&cx.shape(z)).is(1) {
+        cx.reshape(z, vec![])?
+    } else if let Some(axis) = axis {
+        cx.per_channel(z, axis, rank)?
+    } else {
+        z
+    };
+    cx.binary(BinaryOp::Sub, x, z)
+}
+
+/// An i32 product as a quantised result: times both scales of the arguments, over that of the result, whose zero point
+/// follows it. Scales of channels lie along the last axis.
+fn requantize(cx: &mut Cx<'_, '_>, y: V, a: usize, b: usize, out: usize) -> R<Vec<V>> {
+    let (sa, sb, so, zero) = (cx.input(a)?, cx.input(b)?, cx.input(out)?, cx.input(out + 1)?);
+    let to = cx.dtype(zero);
+    let mut t = cx.cast(y, DType::F32)?;
+    for (op, s) in [(BinaryOp::Mul, sa), (BinaryOp::Mul, sb), (BinaryOp::Div, so)] {
+        let s = cx.cast(s, DType::F32)?;
+        let s = if product(&cx.shape(s)).is(1) { cx.reshape(s, vec![])? } else { s };
+        t = cx.binary(op, t, s)?;
+    }
+    let t = cx.unary(UnaryOp::Round, t)?;
+    let z = cx.cast(zero, DType::F32)?;
+    let z = if product(&cx.shape(z)).is(1) { cx.reshape(z, vec![])? } else { z };
+    let t = cx.binary(BinaryOp::Add, t, z)?;
+    Ok(vec![cx.cast(t, to)?])
 }
 
 /// Scale and zero point from the range of the data, which always includes zero.
