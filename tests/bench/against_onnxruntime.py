@@ -50,9 +50,9 @@ def beiming_times(artifact: Path, feed: Path, threads: int, seconds: float) -> d
 
 def compile_model(model: Path, entry: dict, out: Path, target: str = "host") -> float:
     """Seconds it took."""
-    shape = [a for s in entry.get("shape", []) for a in ("--shape", s)]
+    command = [BEIMING, "compile", model, "--target", target, *model_inputs.options(entry), "-o", out]
     t = time.perf_counter()
-    subprocess.run([BEIMING, "compile", model, "--target", target, *shape, "-o", out], check=True, capture_output=True)
+    subprocess.run(command, check=True, capture_output=True)
     return time.perf_counter() - t
 
 

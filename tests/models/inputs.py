@@ -17,12 +17,17 @@ def table() -> dict:
 
 
 def shapes(entry: dict) -> dict:
-    """Fixed shapes by input name."""
-    out = {}
+    """Shapes by input name; a symbol has the value that it is tried with."""
+    out, symbols = {}, entry.get("try", {})
     for s in entry.get("shape", []):
         name, dims = s.rsplit(":", 1)
-        out[name] = [int(d) for d in dims.split("x")]
+        out[name] = [int(symbols.get(d, d)) for d in dims.split("x")]
     return out
+
+
+def options(entry: dict) -> list[str]:
+    """The command line's arguments that say the same."""
+    return [a for key in ("shape", "dim") for s in entry.get(key, []) for a in (f"--{key}", s)]
 
 
 def make(entry: dict, session, seed: int = 0) -> dict:
