@@ -189,8 +189,9 @@ impl Gen<'_, '_> {
         let layout = self.layout(el, part)?;
         let v = match (layout, mask) {
             (Layout::Same(p), _) => {
-                // Under the outer masks some lane is active, so only a guard can forbid the read.
-                let any = guard.map(|g| self.any(g));
+                // Under the outer masks some lane is active, so only a guard can forbid the read: one that holds in no
+                // active lane.
+                let any = guard.map(|g| self.any(mask.unwrap_or(g)));
                 let one = self.read(el, 1, p, any.or(cond))?;
                 ll.splat(one, n)
             }

@@ -39,8 +39,8 @@ const ZERO_PAGE: u64 = 64 << 10;
 
 /// Where the rows of `a` come from.
 enum Left {
-    /// A pointer a row, and the stride in `k`.
-    Rows(Vec<V>, V),
+    /// A pointer a row, and the stride in `k`; `even`: the rows are equally far apart.
+    Rows { pointers: Vec<V>, stride: V, even: bool },
     /// All rows of a `k` follow one another: pointer and stride in `k`.
     Packed(V, V),
     /// Written anew for each element.
@@ -129,14 +129,14 @@ impl Gen<'_, '_> {
         if let Some(bytes) = bytes {
             let zeros = self.zeros(bytes.max(64));
             let rows = rows.iter().zip(guards).map(|(p, g)| ll.select(*g, *p, zeros)).collect();
-            return self.multiply(m, tile, &Left::Rows(rows, stride), right, &[]);
+            return self.multiply(m, tile, &Left::Rows { pointers: rows, stride, even: false }, right, &[]);
         }
         let mut safe = rows[0];
         for (p, g) in rows.iter().zip(guards) {
             safe = ll.select(*g, *p, safe);
         }
         let rows = rows.iter().zip(guards).map(|(p, g)| ll.select(*g, *p, safe)).collect();
-        self.multiply(m, tile, &Left::Rows(rows, stride), right, guards)
+        self.multiply(m, tile, &Left::Rows { pointers: rows, stride, even: false }, right, guards)
     }
 
     /// A value for each row, with the row variable bound to its number.
@@ -164,15 +164,16 @@ impl Gen<'_, '_> {
         }
         let k_stride = self.stride(a, m.k)?;
         if !affine {
-            return Ok(Left::Rows(self.row_values(m, tile.rows, &mut |g| g.address(a, bit(m.k)))?, k_stride));
+            let pointers = self.row_values(m, tile.rows, &mut |g| g.address(a, bit(m.k)))?;
+            return Ok(Left::Rows { pointers, stride: k_stride, even: false });
         }
         let first = self.address(a, bit(m.i) | bit(m.k))?;
         let i_stride = self.stride(a, m.i)?;
         if self.ll.known(i_stride) == Some(1) && !self.t.broadcast_from_memory {
             return Ok(Left::Packed(first, k_stride));
         }
-        let rows = (0..tile.rows).map(|r| self.offset(a, first, self.ll.nmul(i_stride, self.ll.ci64(r as i64)))).collect();
-        Ok(Left::Rows(rows, k_stride))
+        let pointers = (0..tile.rows).map(|r| self.offset(a, first, self.ll.nmul(i_stride, self.ll.ci64(r as i64)))).collect();
+        Ok(Left::Rows { pointers, stride: k_stride, even: true })
     }
 
     fn right(&mut self, m: &Mma<'_>) -> Result<Right, EmitError> {
@@ -212,7 +213,7 @@ impl Gen<'_, '_> {
         let lanes = tile.columns[0].1;
         let step = match left {
             // A vector of consecutive `k` for each row, if that leaves registers for `b`.
-            Left::Rows(rows, s)
+            Left::Rows { pointers: rows, stride: s, .. }
                 if !self.t.broadcast_from_memory
                     && ll.known(*s) == Some(1)
                     && registers + rows.len() + 2 <= self.t.vector_registers as usize =>
@@ -220,6 +221,11 @@ impl Gen<'_, '_> {
                 lanes.max(1)
             }
             Left::General => 1,
+            // Rows in any place: no more steps than leave registers for all their rows of `b`, which LLVM loads first.
+            Left::Rows { even: false, .. } => {
+                let free = (self.t.vector_registers as usize).saturating_sub(registers + 2) / tile.columns.len();
+                if free >= 4 { 4 } else { 1 + usize::from(free >= 2) }
+            }
             _ => 4,
         };
         let depth = tile.depth;
@@ -348,7 +354,7 @@ impl Gen<'_, '_> {
         let lanes = tile.columns[0].1;
         // Bases at this `k`; the steps are constant offsets from them.
         let left_base: Vec<V> = match left {
-            Left::Rows(rows, s) => rows.iter().map(|p| ll.gep(a_elem, *p, ll.nmul(k, *s))).collect(),
+            Left::Rows { pointers: rows, stride: s, .. } => rows.iter().map(|p| ll.gep(a_elem, *p, ll.nmul(k, *s))).collect(),
             Left::Packed(p, s) => vec![ll.gep(a_elem, *p, ll.nmul(k, *s))],
             Left::General => vec![],
         };
@@ -358,7 +364,9 @@ impl Gen<'_, '_> {
         };
         // Vectors of consecutive `k`, one a row.
         let by_k: Option<Vec<V>> = match left {
-            Left::Rows(_, s) if step == lanes && step > 1 && !self.t.broadcast_from_memory && ll.known(*s) == Some(1) => {
+            Left::Rows { stride: s, .. }
+                if step == lanes && step > 1 && !self.t.broadcast_from_memory && ll.known(*s) == Some(1) =>
+            {
                 let t = ll.vec(a_elem, step);
                 let load = |p: &V| -> Result<V, EmitError> {
                     let v = self.unpack(a_type, ll.load(t, *p, a_size))?;
@@ -411,7 +419,7 @@ impl Gen<'_, '_> {
                             let v = match (left, &by_k) {
                                 (_, Some(v)) => self.lane(v[r], kk, n),
                                 (Left::Packed(..), _) => self.packed_lane(&packed, r, n),
-                                (Left::Rows(_, s), None) => {
+                                (Left::Rows { stride: s, .. }, None) => {
                                     let p = ll.gep(a_elem, left_base[r], ll.nmul(*s, ll.ci64(kk as i64)));
                                     let v = self.unpack(a_type, ll.load(a_elem, p, a_size))?;
                                     ll.splat(self.cast(a_type, tile.dtype, v)?, n)
