@@ -252,7 +252,7 @@ fn rotary_embedding(cx: &mut Cx<'_, '_>) -> R<Vec<V>> {
     } else {
         (cx.slice_axis(part, 3, 0.into(), half.clone())?, cx.slice_axis(part, 3, half.clone(), half)?)
     };
-    let mut term = |cx: &mut Cx<'_, '_>, c: V, s: V, op: BinaryOp| -> R {
+    let term = |cx: &mut Cx<'_, '_>, c: V, s: V, op: BinaryOp| -> R {
         let x = cx.binary(BinaryOp::Mul, c, a)?;
         let y = cx.binary(BinaryOp::Mul, s, b)?;
         cx.binary(op, x, y)
