@@ -16,10 +16,9 @@ type Bound = BTreeSet<Arc<str>>;
 
 /// Checks every step of a plan whose references are right.
 pub(super) fn check(p: &Program, report: &mut Report) {
-    // The runtime reads a symbol off an extent of an input that is just the symbol.
+    // The runtime reads a symbol off an extent of an input that is a multiple of it (and a constant): one that can be solved.
     let extents = p.plan.inputs.iter().flat_map(|i| &p.plan.slots[i.slot.index()].ty.shape);
-    let mut bound: Bound =
-        extents.flat_map(|d| d.symbols().into_iter().filter(|s| *d == Dim::sym(s)).collect::<Vec<_>>()).collect();
+    let mut bound: Bound = extents.filter_map(|d| d.solve(d.eval(&|_| Some(1))?)).map(|(symbol, _)| symbol).collect();
     let mut c = Checker { p, report, graph: Graph::new("", p.plan.symbols.clone()) };
     c.list(&p.plan.steps, "", &mut bound);
     let at_end: Vec<_> = p.plan.outputs.iter().map(|o| (o, &p.plan.slots[o.slot.index()].ty)).collect();

@@ -65,6 +65,17 @@ fn symbolic_extents() {
 }
 
 #[test]
+fn extents_that_are_multiples_of_a_symbol() {
+    let mut g = graph(&[("h", 1, 20)]);
+    let x = g.add_input("x", ty(F32, "32*h 3"));
+    let y = push(&mut g, Op::Unary(UnaryOp::Exp), &[x]);
+    let z = push(&mut g, Op::Reshape { shape: dims("h 96") }, &[y]);
+    let z = push(&mut g, Op::Transpose { perm: vec![1, 0] }, &[z]);
+    g.add_output("z", z);
+    agree(&g, &[("h", 3)]);
+}
+
+#[test]
 fn fused_views() {
     // Heads of attention: [B, S, H*D] -> [B, H, S, D], scaled.
     let mut g = graph(&[("B", 1, 8), ("S", 1, 512)]);
