@@ -35,6 +35,9 @@ pub struct Args {
     against: Against,
     #[command(flatten)]
     feed: feed::Args,
+    /// Value of a symbol that stays open, in random inputs: `N=4`. Else the smallest that is allowed and not zero.
+    #[arg(long, value_name = "SYMBOL=N")]
+    size: Vec<String>,
     /// Threads that run it.
     #[arg(long, default_value_t = 1)]
     threads: usize,
@@ -112,18 +115,14 @@ fn ours(args: &Args, artifact: &Path, folder: &temp::Folder) -> Result<(Vec<Arra
             Some(feed::Port { name: p.name.clone(), dtype: s.dtype, dims: s.shape.clone() })
         })
         .collect();
-    // What the model's options fix is fixed in the artifact; the rest is asked for here in the same words.
-    let known =
-        |s: &&String| s.rsplit_once(':').is_some_and(|x| x.1.split(['x', ',']).all(|d| d.is_empty() || d.parse::<i64>().is_ok()));
+    // Shapes that the command line fixes are those of the inputs, whether the artifact was compiled with them or before.
+    let is_known = |s: &&String| {
+        s.rsplit_once(':').is_some_and(|x| x.1.split(['x', ',']).all(|d| d.is_empty() || d.trim().parse::<i64>().is_ok()))
+    };
+    let is_value = |d: &&String| d.split_once('=').is_some_and(|x| x.1.trim().parse::<i64>().is_ok());
     let shapes = feed::ShapeArgs {
-        shape: args.model.shape.iter().filter(known).cloned().collect(),
-        dim: args
-            .model
-            .dim
-            .iter()
-            .filter(|d| d.split_once('=').is_some_and(|x| x.1.trim().parse::<i64>().is_ok()))
-            .cloned()
-            .collect(),
+        shape: args.model.shape.iter().filter(is_known).cloned().collect(),
+        dim: args.size.iter().chain(args.model.dim.iter().filter(is_value)).cloned().collect(),
     };
     let inputs = feed::arrays(&args.feed, &shapes, &ports, &manifest.symbols)?;
     let views = session::views(&inputs);

@@ -7,6 +7,7 @@ use beiming_ir::graph::Loc;
 use beiming_ir::plan::Program;
 use beiming_ir::text::Constants;
 use beiming_ir::verify::VerifyErrors;
+use beiming_passes::lower::{LowerError, LowerErrors};
 
 use super::diagnostic::{Diagnostic, Place};
 use super::failure::{Exit, Failure};
@@ -25,12 +26,7 @@ impl Failure {
             CompileError::Import(e) => Failure::import(model, &e),
             CompileError::Pass(e) => bug("E9002", format!("a pass stopped: {e}"), model)
                 .help("`--emit graph` writes the graph that the passes were given"),
-            CompileError::Lower(e) => {
-                let target = e.0.first().map_or("", |x| &x.target);
-                let d = Diagnostic::error("E0601", format!("{} cannot be compiled for {target}", count(e.0.len(), "operation")));
-                let places = e.0.iter().take(SHOWN).map(|x| place(model, &x.node, format!("`{}`: {}", x.op, x.why)));
-                Failure::new(Exit::Unsupported, Diagnostic { places: places.collect(), ..d })
-            }
+            CompileError::Lower(e) => lower(model, &e),
             CompileError::Verify { errors, program } => refused(model, &errors, &program),
             CompileError::Emit(e) => emit(model, &e),
             CompileError::Write(WriteError::File(e)) => Failure::runtime(model, &e),
@@ -80,6 +76,21 @@ impl Failure {
             StageError::Invalid(errors) => Failure::new(Exit::BadModel, findings("E1002", file, errors)),
         }
     }
+}
+
+/// What cannot be lowered: nodes in one diagnostic, the plan as a whole in one of its own.
+fn lower(model: &Path, e: &LowerErrors) -> Failure {
+    let (plan, nodes): (Vec<_>, Vec<_>) = e.0.iter().partition(|x| x.op == "plan");
+    let whole = |x: &&LowerError| Diagnostic::error("E0604", format!("no plan for {}: {}", x.target, x.why)).in_file(model);
+    let mut diagnostics: Vec<Diagnostic> = plan.iter().map(whole).collect();
+    if let Some(first) = nodes.first() {
+        let what = count(nodes.len(), "operation");
+        let mut d = Diagnostic::error("E0601", format!("{what} cannot be compiled for {}", first.target));
+        d.places = nodes.iter().take(SHOWN).map(|x| place(model, &x.node, format!("`{}`: {}", x.op, x.why))).collect();
+        let more = nodes.len().saturating_sub(SHOWN);
+        diagnostics.push(if more > 0 { d.note(format!("and {more} more")) } else { d });
+    }
+    Failure { exit: Exit::Unsupported, diagnostics }
 }
 
 fn count(n: usize, what: &str) -> String {

@@ -46,6 +46,10 @@ fn port(name: &str, ty: &TensorType) -> Value {
 fn graph(kind: &str, name: &str, g: &Graph) -> Value {
     let (mut ops, mut source, mut seen, mut weights) = (BTreeMap::new(), BTreeMap::new(), BTreeSet::new(), (0usize, 0usize));
     count(g, &mut ops, &mut source, &mut seen, &mut weights);
+    if kind != "graph" {
+        // Fused nodes stand for several of the source.
+        source.clear();
+    }
     let outputs = g.outputs.iter().zip(&g.output_names).map(|(v, n)| port(n, g.ty(*v)));
     let input = |v: &ValueId| port(&g.value(*v).name, g.ty(*v));
     json!({
@@ -78,8 +82,7 @@ fn count(
             Op::Fused(body) | Op::Tiled { body, .. } => body_ops(body, ops),
             op => *ops.entry(op.name()).or_default() += 1,
         }
-        // Fused nodes have the names of several joined; what they came from is told by `graph`.
-        if !n.loc.op.is_empty() && !n.loc.op.contains('+') && seen.insert((n.loc.place.clone(), n.loc.name.clone())) {
+        if !n.loc.op.is_empty() && seen.insert((n.loc.place.clone(), n.loc.name.clone())) {
             *source.entry(n.loc.op.clone()).or_default() += 1;
         }
     }

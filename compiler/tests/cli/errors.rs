@@ -17,6 +17,13 @@ fn broken() -> Place {
     altered[last] ^= 1;
     p.write("altered.bmg", &altered);
     p.write("bad.npz", b"no archive");
+    // A second product needs memory for the first one's result, as much as the largest batch takes.
+    let two = MLP.replace("1..64", "1..").replace(
+        "  output \"y\" %6",
+        "  %7 = Constant(3) : f32[2, 2]\n  %8 = MatMul(out:\"f32\") %6, %7 : f32[N, 2]\n  output \"y\" %8",
+    );
+    let two = two.replace("f32[] = [0.0]", "f32[] = [0.0]\n  const 3 : f32[2, 2] = [1.0, 0.0, 0.0, 1.0]");
+    p.write("open.txt", two.as_bytes());
     p.ok(&["compile", "mlp.txt", "--target", "kunpeng920", "-o", "kunpeng.bmg"]);
     p
 }
@@ -37,6 +44,7 @@ fn errors_have_codes_places_and_exit_codes() {
         (&["compile", "undefined.onnx"], 3, &["error[E0302]", "nowhere", "--> undefined.onnx"]),
         (&["compile", "syntax.txt"], 3, &["error[E1001]", "syntax.txt: 8:"]),
         (&["compile", "invalid.txt"], 3, &["error[E1002]", "invalid.txt"]),
+        (&["compile", "open.txt"], 4, &["error[E0604]", "`N` has no largest value", "--> open.txt"]),
         (&["compile", "mlp.txt", "--target", "pdp11"], 2, &["error[E0603]", "kunpeng920"]),
         (&["compile", "mlp.txt", "--shape", "nonsense"], 2, &["error[E0501]", "input:1x3x224x224"]),
         (&["compile", "mlp.txt", "--dim", "N"], 2, &["error[E0501]", "N=1..64"]),

@@ -79,8 +79,8 @@ fn explain_tells_the_same_of_a_model_and_its_artifact() {
 #[test]
 fn compare_names_the_first_value_that_differs() {
     let p = Place::compiled();
-    let same = p.json(&["compare", "mlp.txt", "--against", "eval", "--json"]);
-    assert_eq!(same["same"], true);
+    let same = p.json(&["compare", "mlp.txt", "--against", "eval", "--size", "N=7", "--json"]);
+    assert_eq!((&same["same"], &same["outputs"][0]["elements"]), (&true.into(), &14.into()));
     p.write("other.txt", MLP.replace("0.25]", "0.75]").as_bytes());
     p.ok(&["compile", "other.txt", "-o", "other.bmg"]);
     let args = ["compare", "mlp.txt", "--artifact", "other.bmg", "--against", "eval", "--fill", "x:1"];
@@ -115,6 +115,8 @@ fn instructions_for_kunpeng_are_counted() {
         let doc: serde_json::Value = serde_json::from_slice(&out.stdout).expect("JSON");
         let count = |kind: &str| doc["instructions"][kind].as_u64().expect("a number");
         assert!(count("total") > count("loads") && count("loads") > 0 && count("vector_fma") > 0, "{doc}");
+        let args = ["compare", "mlp.txt", "--target", "kunpeng920", "--against", "eval", "--size", "N=5", "--json"];
+        assert_eq!(p.json(&args)["outputs"][0]["shape"], serde_json::json!([5, 2]));
         return;
     }
     let said = text(&out.stderr);
