@@ -34,9 +34,11 @@ pub struct Cost {
     pub scalar: f64,
     /// Bytes read and written.
     pub bytes: f64,
+    /// Time to move them.
+    pub traffic: f64,
     /// Time of the arithmetic alone.
     pub arithmetic: f64,
-    /// Time.
+    /// Time of the whole.
     pub seconds: f64,
     /// What the time is spent on.
     pub bound: Bound,
@@ -113,14 +115,10 @@ impl CostModel<'_> {
             }
             op => {
                 self.arithmetic(&mut c, op, inputs, outputs);
-                let whole: f64 = inputs.iter().map(|t| self.bytes(t)).sum();
-                let out: f64 = outputs.iter().map(|t| self.bytes(t)).sum();
-                c.bytes += whole.min(self.read(op, inputs, outputs)) + out;
+                self.read(&mut c, op, inputs, outputs);
             }
         }
-        if matches!(op, Op::Fused(_) | Op::Tiled { .. }) {
-            c.bytes += outputs.iter().map(|t| self.bytes(t)).sum::<f64>();
-        }
+        outputs.iter().for_each(|t| self.moves(&mut c, self.bytes(t)));
         self.finish(c, outputs.first())
     }
 
@@ -136,6 +134,8 @@ impl CostModel<'_> {
             total.transcendental += c.transcendental;
             total.scalar += c.scalar;
             total.bytes += c.bytes;
+            total.traffic += c.traffic;
+            total.arithmetic += c.arithmetic;
             total.seconds += c.seconds;
         }
         total
@@ -152,7 +152,7 @@ impl CostModel<'_> {
     fn finish(&self, mut c: Cost, out: Option<&TensorType>) -> Cost {
         let compute = self.compute(&c, out);
         c.arithmetic = compute;
-        let memory = self.traffic(c.bytes, c.bytes);
+        let memory = c.traffic;
         let launch = self.target.launch_ns * 1e-9;
         c.seconds = compute.max(memory) + launch;
         c.bound = if launch >= compute.max(memory) {
@@ -176,17 +176,22 @@ impl CostModel<'_> {
         (contraction + vector + c.scalar * SCALAR_CYCLES * cycle) / cores
     }
 
-    /// Bytes of the arguments a bare op reads.
-    fn read(&self, op: &Op, inputs: &[&TensorType], outputs: &[TensorType]) -> f64 {
-        let all: f64 = inputs.iter().map(|t| self.bytes(t)).sum();
-        let Some(out) = outputs.first() else { return all };
-        match op {
-            Op::Slice(_) | Op::DynamicSlice { .. } => self.bytes(out),
-            Op::Gather { .. } | Op::GatherElements { .. } | Op::GatherNd { .. } => {
-                self.bytes(out) + inputs.get(1).map_or(0.0, |t| self.bytes(t))
-            }
-            Op::Transpose { perm } if perm.last() != perm.iter().max() => all * STRIDED,
-            _ => all,
+    /// Adds the traffic of one tensor. Each is where its own size says: what the kernel before left in a cache is still there.
+    fn moves(&self, c: &mut Cost, bytes: f64) {
+        c.bytes += bytes;
+        c.traffic += self.traffic(bytes, bytes);
+    }
+
+    /// Adds the traffic of a bare op's arguments.
+    fn read(&self, c: &mut Cost, op: &Op, inputs: &[&TensorType], outputs: &[TensorType]) {
+        let strided = matches!(op, Op::Transpose { perm } if perm.last() != perm.iter().max());
+        for (i, t) in inputs.iter().enumerate() {
+            let whole = self.bytes(t);
+            let part = match outputs.first() {
+                Some(out) if i == 0 && picks(op) => whole.min(self.bytes(out)),
+                _ => whole,
+            };
+            self.moves(c, if strided { part * STRIDED } else { part });
         }
     }
 
@@ -201,24 +206,20 @@ impl CostModel<'_> {
             let args: Vec<&TensorType> = node.args.iter().filter_map(arg).collect();
             let Some(ty) = beiming_ir::ops::infer(&node.op, &args, graph).ok().and_then(|t| t.into_iter().next()) else { return };
             self.arithmetic(c, &node.op, &args, std::slice::from_ref(&ty));
-            let picks = matches!(
-                node.op,
-                Op::Slice(_) | Op::DynamicSlice { .. } | Op::Gather { .. } | Op::GatherElements { .. } | Op::GatherNd { .. }
-            );
             for (k, a) in node.args.iter().enumerate() {
                 if let Arg::Input(i) = a
                     && let Some(t) = inputs.get(*i as usize)
                 {
                     let whole = self.bytes(t);
                     let strided = matches!(&node.op, Op::Transpose { perm } if perm.last() != perm.iter().max());
-                    let part = if k == 0 && picks { whole.min(self.bytes(&ty)) } else { whole };
+                    let part = if k == 0 && picks(&node.op) { whole.min(self.bytes(&ty)) } else { whole };
                     let r = &mut read[*i as usize];
                     *r = r.max(if strided { part * STRIDED } else { part });
                 }
             }
             types.push(ty);
         }
-        c.bytes += read.iter().sum::<f64>();
+        read.into_iter().for_each(|bytes| self.moves(c, bytes));
     }
 
     /// Adds the arithmetic of one op.
@@ -260,7 +261,7 @@ impl CostModel<'_> {
                 c.transcendental += n;
                 c.elements += if *log { 4.0 } else { 3.0 } * n;
             }
-            Op::Norm { kind, .. } => c.elements += if *kind == NormKind::Layer { 6.0 } else { 4.0 } * n,
+            Op::Norm { kind, .. } => c.elements += if *kind == NormKind::Layer { 5.0 } else { 3.0 } * n,
             Op::Resize(_) => c.elements += 8.0 * n,
             Op::Lstm(_) | Op::Gru(_) => {
                 // Steps and batch of x times both weight matrices.
@@ -274,6 +275,11 @@ impl CostModel<'_> {
             _ => {}
         }
     }
+}
+
+/// Ops that read only some elements of their first argument.
+fn picks(op: &Op) -> bool {
+    matches!(op, Op::Slice(_) | Op::DynamicSlice { .. } | Op::Gather { .. } | Op::GatherElements { .. } | Op::GatherNd { .. })
 }
 
 /// Functions that take a polynomial.

@@ -10,6 +10,10 @@ use beiming_ir::types::DType;
 use crate::rebuild::Rebuild;
 use crate::{PassError, dce};
 
+/// One factor for all channels is folded into weights up to this size: it saves one multiplication an element of the result,
+/// which is less than a copy of large weights is worth.
+const MAX_SCALED: usize = 1 << 20;
+
 /// A contraction with constant weights, and the bias that was added to it.
 #[derive(Clone)]
 struct Linear {
@@ -89,7 +93,8 @@ fn absorbed(g: &Graph, node: &Node, linear: &[Option<Linear>], uses: &[u32]) -> 
     match op {
         BinaryOp::Mul | BinaryOp::Div => {
             let factor = if op == BinaryOp::Mul { c.clone() } else { number(&|v| 1.0 / v) };
-            if factor.iter().any(|f| !f.is_finite()) {
+            let uniform = factor.iter().all(|f| *f == factor[0]);
+            if factor.iter().any(|f| !f.is_finite()) || uniform && l.weights.bytes().len() > MAX_SCALED {
                 return None;
             }
             let last = l.weights.shape.len() - 1;

@@ -257,6 +257,26 @@ fn a_transformer_layer_becomes_few_kernels() {
 }
 
 #[test]
+fn residuals_fuse_through_flattened_products() {
+    // Exporters that know only two-dimensional products put reshapes around each.
+    let mut b = Build::new();
+    let x = b.input(&[1, 6, 8]);
+    let mut y = b.unary(UnaryOp::Tanh, x);
+    for _ in 0..6 {
+        let n = b.layer_norm(y, 8);
+        let n = b.reshape(&[6, 8], n);
+        let m = b.linear(n, 8, 8);
+        let m = b.reshape(&[1, 6, 8], m);
+        y = b.binary(BinaryOp::Add, m, y);
+    }
+    let g = b.done(y);
+    let (h, _) = check(&g, 1e-4);
+    let k = kernels(&h);
+    assert_eq!(k.iter().filter(|k| *k == "matmul+add+add").count(), 6, "{k:#?}");
+    assert_eq!(k.len(), 13, "{k:#?}");
+}
+
+#[test]
 fn layer_norm_is_one_kernel() {
     let mut b = Build::new();
     let x = b.input(&[2, 3, 16]);
@@ -374,4 +394,17 @@ fn deep_chains_fuse_in_bounded_kernels() {
     let g = b.done(y);
     let (h, _) = check(&g, 1e-4);
     assert!((2000 / 64..2000 / 32).contains(&kernels(&h).len()), "{}", kernels(&h).len());
+}
+
+#[test]
+fn symbolic_layer_norm_is_one_kernel() {
+    let mut b = Build::new();
+    let shape = vec![Dim::sym("N"), "floordiv(120*N*T + 120*N, 120*N)".parse().unwrap(), Dim::from(120)];
+    let x = b.g.add_input("x", TensorType::new(DType::F32, shape));
+    let y = b.unary(UnaryOp::Tanh, x);
+    let z = b.layer_norm(y, 120);
+    let z = b.binary(BinaryOp::Add, y, z);
+    let g = b.done(z);
+    let (h, report) = run(&g);
+    assert_eq!(kernels(&h), ["tanh", "layer_norm+mul+add+add"], "{report}");
 }

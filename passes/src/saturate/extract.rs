@@ -101,9 +101,13 @@ pub fn extract(eg: &Eg, roots: &[Id], cost: &dyn Fn(Id, &ENode) -> f64) -> Extra
     }
 
     let mut best: Vec<Option<Best>> = vec![None; ids.len()];
-    let mut work: BTreeSet<usize> = (0..choices.len()).filter(|c| choices[*c].children.is_empty()).collect();
+    // Nodes near the leaves first: a class is looked at when its arguments are mostly settled, and changes do not run through
+    // the whole graph again and again.
+    let levels = levels(&choices, ids.len());
+    let key = |c: usize| (levels[choices[c].class], c);
+    let mut work: BTreeSet<(usize, usize)> = (0..choices.len()).filter(|c| choices[*c].children.is_empty()).map(key).collect();
     let mut steps = STEPS * choices.len();
-    while let Some(c) = work.pop_first() {
+    while let Some((_, c)) = work.pop_first() {
         if steps == 0 {
             break;
         }
@@ -112,7 +116,7 @@ pub fn extract(eg: &Eg, roots: &[Id], cost: &dyn Fn(Id, &ENode) -> f64) -> Extra
         let slot = &mut best[choices[c].class];
         if slot.as_ref().is_none_or(|b| found.total < b.total) {
             *slot = Some(found);
-            work.extend(&parents[choices[c].class]);
+            work.extend(parents[choices[c].class].iter().map(|p| key(*p)));
         }
     }
 
@@ -135,6 +139,22 @@ pub fn extract(eg: &Eg, roots: &[Id], cost: &dyn Fn(Id, &ENode) -> f64) -> Extra
     }
     let nodes = chosen.into_iter().map(|c| c.map(|c| choices[c].node.clone())).collect();
     Extraction { index, nodes, cost: total }
+}
+
+/// For every class, the height of its lowest term.
+fn levels(choices: &[Choice], classes: usize) -> Vec<usize> {
+    let mut levels = vec![usize::MAX; classes];
+    let mut changed = true;
+    while std::mem::take(&mut changed) {
+        for c in choices {
+            let below = c.children.iter().map(|x| levels[*x]).max().unwrap_or(0);
+            if below < usize::MAX && below + 1 < levels[c.class] {
+                levels[c.class] = below + 1;
+                changed = true;
+            }
+        }
+    }
+    levels
 }
 
 fn evaluate(choices: &[Choice], best: &[Option<Best>], c: usize, classes: usize) -> Option<Best> {

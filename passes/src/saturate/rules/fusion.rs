@@ -95,11 +95,15 @@ impl<'a> Group<'a> {
         }
         let users: Vec<(usize, Member)> = dag.users[p].iter().filter_map(|u| Some((*u, *self.members.get(u)?))).collect();
         let anchors = |u: usize| self.anchor == Some(u);
+        let before = users.iter().any(|(u, m)| anchors(*u) || m.before);
+        let after = users.iter().any(|(u, m)| !anchors(*u) && m.after);
+        // Before the anchor and after it are two passes over the data.
+        let passes = if before && after { 2.0 } else { 1.0 };
         let member = Member {
             exclusive: !dag.output[p] && users.len() == dag.users[p].len() && users.iter().all(|u| u.1.exclusive),
-            before: users.iter().any(|(u, m)| anchors(*u) || m.before),
-            after: users.iter().any(|(u, m)| !anchors(*u) && m.after),
-            evaluations: users.iter().map(|(u, m)| self.evaluations(p, *u, m)).fold(0.0, f64::max),
+            before,
+            after,
+            evaluations: passes * users.iter().map(|(u, m)| self.evaluations(p, *u, m)).fold(0.0, f64::max),
         };
         if self.members.len() >= MAX_NODES || self.inputs_with(p) > MAX_INPUTS {
             return Err("the kernel is large enough".into());
@@ -223,7 +227,7 @@ impl<'a> Group<'a> {
         let again = (m.evaluations - once) * self.model.element_seconds(self.dag.op(p), ty) / cores;
         let bytes = 2.0 * self.model.bytes(ty);
         let separate = self.model.target.launch_ns * 1e-9 + self.model.traffic(bytes, bytes);
-        if again > separate { Err("it is broadcast: computing it once costs less".into()) } else { Ok(()) }
+        if again > separate { Err("it is needed more than once: computing it once costs less".into()) } else { Ok(()) }
     }
 
     /// How often `u` makes the kernel compute elements of `p`.
