@@ -23,8 +23,8 @@ use facts::{Eg, ty};
 use language::ENode;
 use rules::Promise;
 
-/// Share of an elementwise op's memory traffic and start that counts before fusion: most of them will be part of a kernel that
-/// runs anyway.
+/// Share of an elementwise op's memory traffic that counts before fusion: most of them will be part of a kernel that runs
+/// anyway, which is also why starting them costs nothing.
 const FUSED_SHARE: f64 = 0.1;
 /// What an op that reads a shape op costs more, in seconds. It only decides ties: shape ops go after arithmetic, where they do
 /// not stand between a contraction and its epilogue.
@@ -91,8 +91,8 @@ fn node_cost(model: &CostModel, eg: &Eg, class: Id, node: &ENode) -> f64 {
     kernel_cost(model, eg, class, node).seconds
 }
 
-/// As `node_cost`, for ops that are not fused yet: the arithmetic of an elementwise op counts whole, its traffic and start as
-/// the share that is left after fusion.
+/// As `node_cost`, for ops that are not fused yet: the arithmetic of an elementwise op counts whole, its traffic as the share
+/// that is left after fusion.
 fn rewrite_cost(model: &CostModel, eg: &Eg, class: Id, node: &ENode) -> f64 {
     let cost = kernel_cost(model, eg, class, node);
     let Some(op) = node.as_op().filter(|op| !matches!(op, Op::Reshape { .. } | Op::Transpose { .. })) else {
@@ -101,5 +101,5 @@ fn rewrite_cost(model: &CostModel, eg: &Eg, class: Id, node: &ENode) -> f64 {
     let view = |c: &Id| eg[*c].nodes.iter().all(|n| matches!(n.as_op(), Some(Op::Reshape { .. } | Op::Transpose { .. })));
     let behind = node.children.iter().filter(|c| view(c)).count() as f64 * BEHIND_A_VIEW;
     let fused = op.is_elementwise() || matches!(op, Op::Broadcast { .. });
-    behind + if fused { cost.arithmetic + FUSED_SHARE * cost.seconds } else { cost.seconds }
+    behind + if fused { cost.arithmetic + FUSED_SHARE * cost.traffic } else { cost.seconds }
 }
