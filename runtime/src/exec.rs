@@ -7,7 +7,7 @@ use crate::dims::DimId;
 use crate::error::{Error, Result};
 use crate::format::manifest::Place;
 use crate::host::{self, Array, Count};
-use crate::launch::{Call, threads_for};
+use crate::launch::{Call, share};
 use crate::module::Module;
 use crate::pool::Pool;
 use crate::program::{Launch, Program, SlotId, Step};
@@ -133,7 +133,7 @@ impl Exec<'_, '_> {
                 t.kernel.clone_from(&self.module.manifest().kernels[l.kernel as usize].symbol);
             }
         }
-        let threads = threads_for(grid, flops, bytes, self.pool.as_ref().map_or(1, |p| p.threads()));
+        let share = share(grid, flops, bytes, self.pool.as_ref().map_or(1, |p| p.threads()));
         let call = Call {
             kernel: self.module.code.kernel(l.kernel),
             params: &params,
@@ -144,7 +144,7 @@ impl Exec<'_, '_> {
         };
         // SAFETY: every buffer has the bytes of its shape at these dimension values, aligned to its type; scratch has
         // `stride` bytes, the most any kernel needs, for every thread of the pool. The rest is the compiler's promise.
-        unsafe { call.run(self.pool.as_deref_mut(), threads) }
+        unsafe { call.run(self.pool.as_deref_mut(), share) }
     }
 
     fn store(&mut self, src: SlotId, dst: SlotId, at: SlotId) -> Result<()> {

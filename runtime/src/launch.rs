@@ -11,12 +11,14 @@ use crate::pool::Pool;
 /// Chunks for each thread. Several, so that a thread that was delayed leaves its share to the others; few, because each
 /// starts the kernel anew.
 const CHUNKS: i64 = 4;
-/// Work worth waking another thread for, in nanoseconds of one thread: some times what waking costs.
-const MIN_WORK_NS: i64 = 4000;
+/// Work for each thread that is worth the synchronisation, in nanoseconds of one thread.
+const MIN_WORK_NS: i64 = 8000;
+/// Work that is worth waking a sleeping thread for: some times what waking costs.
+const WAKE_WORK_NS: i64 = 40_000;
 /// Arithmetic operations and bytes that one thread does in a nanosecond, roughly, on the machines we know.
-const FLOPS_PER_NS: i64 = 16;
+const FLOPS_PER_NS: i64 = 32;
 /// See [`FLOPS_PER_NS`].
-const BYTES_PER_NS: i64 = 8;
+const BYTES_PER_NS: i64 = 12;
 
 /// A kernel with its arguments.
 pub struct Call<'a> {
@@ -38,33 +40,42 @@ pub struct Call<'a> {
 // scratch is not shared.
 unsafe impl Sync for Call<'_> {}
 
-/// How many threads a call is worth.
-pub fn threads_for(grid: i64, flops: i64, bytes: i64, available: usize) -> usize {
+/// How a call is shared out.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct Share {
+    /// Threads it is worth, the caller's among them.
+    pub threads: usize,
+    /// Whether sleeping threads are woken for it.
+    pub wake: bool,
+}
+
+/// How many threads a call is worth, by the compiler's count of its work.
+pub fn share(grid: i64, flops: i64, bytes: i64, available: usize) -> Share {
     let ns = (flops / FLOPS_PER_NS).max(bytes / BYTES_PER_NS);
-    let worth = (ns / MIN_WORK_NS).saturating_add(1).min(grid).max(1);
-    usize::try_from(worth).unwrap_or(usize::MAX).min(available)
+    let worth = (ns / MIN_WORK_NS).min(grid).max(1);
+    Share { threads: usize::try_from(worth).unwrap_or(usize::MAX).min(available), wake: ns >= WAKE_WORK_NS }
 }
 
 impl Call<'_> {
-    /// Runs all grid points, on `threads` threads of the pool.
+    /// Runs all grid points, shared out over the pool.
     ///
     /// # Safety
     /// The buffers must be as the kernel expects them for these dimension values, and the scratch large enough for all threads.
-    pub unsafe fn run(&self, pool: Option<&mut Pool>, threads: usize) -> Result<()> {
+    pub unsafe fn run(&self, pool: Option<&mut Pool>, share: Share) -> Result<()> {
         if self.grid <= 0 {
             return Ok(());
         }
-        let Some(pool) = pool.filter(|_| threads > 1) else {
+        let Some(pool) = pool.filter(|_| share.threads > 1) else {
             let _mode = FlushSubnormals::new();
             // SAFETY: as required of the caller.
             unsafe { self.range(0, 0, self.grid) };
             return Ok(());
         };
-        let parts = (threads as i64).saturating_mul(CHUNKS);
+        let parts = (share.threads as i64).saturating_mul(CHUNKS);
         let chunk = (self.grid / parts).saturating_add(i64::from(self.grid % parts != 0));
         let next = AtomicI64::new(0);
         let _mode = FlushSubnormals::new();
-        pool.run(threads, &|thread| {
+        pool.run(share.threads, share.wake, &|thread| {
             loop {
                 // Chunk numbers, not grid points: their sum cannot overflow.
                 let begin = next.fetch_add(1, Ordering::Relaxed).saturating_mul(chunk);
@@ -118,7 +129,7 @@ mod tests {
                     stride: 64,
                 };
                 // SAFETY: what `count` expects.
-                unsafe { call.run(Some(&mut pool), threads) }.unwrap();
+                unsafe { call.run(Some(&mut pool), Share { threads, wake: true }) }.unwrap();
                 assert!(counters.iter().all(|&c| c == 1), "{grid} points on {threads} threads");
                 let calls: u32 = scratch.iter().map(|&s| u32::from(s)).sum();
                 assert!(calls as i64 <= threads as i64 * CHUNKS && (calls > 0) == (grid > 0));
@@ -129,11 +140,14 @@ mod tests {
 
     #[test]
     fn small_work_stays_on_one_thread() {
-        assert_eq!(threads_for(100, 1000, 1000, 8), 1);
-        assert_eq!(threads_for(1, 1 << 40, 0, 8), 1);
-        assert_eq!(threads_for(100, 1 << 40, 0, 8), 8);
-        assert_eq!(threads_for(3, 0, 1 << 40, 8), 3);
-        assert_eq!(threads_for(i64::MAX, i64::MAX, i64::MAX, 8), 8);
-        assert_eq!(threads_for(-5, -5, -5, 8), 1);
+        let threads = |grid, flops, bytes| share(grid, flops, bytes, 8).threads;
+        assert_eq!(threads(100, 1000, 1000), 1);
+        assert_eq!(threads(1, 1 << 40, 0), 1);
+        assert_eq!(threads(100, 1 << 40, 0), 8);
+        assert_eq!(threads(3, 0, 1 << 40), 3);
+        assert_eq!(threads(i64::MAX, i64::MAX, i64::MAX), 8);
+        assert_eq!(threads(-5, -5, -5), 1);
+        assert_eq!(share(100, 20_000 * FLOPS_PER_NS, 0, 8), Share { threads: 2, wake: false });
+        assert!(share(100, 100_000 * FLOPS_PER_NS, 0, 8).wake);
     }
 }

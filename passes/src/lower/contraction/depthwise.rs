@@ -4,7 +4,7 @@
 //! Padding costs nothing inside the loops: only the taps that lie inside are run over. Columns whose whole window is inside
 //! are computed in unrolled tiles, the few at the borders one by one.
 
-use beiming_ir::kernel::{BufId, Expr, ExprId, Loop, Space, Stmt};
+use beiming_ir::kernel::{BufId, Expr, ExprId, Loop, Space, Stmt, VarId};
 use beiming_ir::ops::{BinaryOp, Conv, ReduceOp};
 use beiming_ir::plan::Panels;
 use beiming_ir::types::{DType, Dim};
@@ -52,6 +52,9 @@ struct Block {
     number: ExprId,
     lanes: usize,
 }
+
+/// Position and tap of each outer axis, and the loops over the taps: variable and extent.
+type OuterTaps = (Vec<(ExprId, ExprId)>, Vec<(VarId, ExprId)>);
 
 /// Lowers a body around a depthwise convolution.
 pub fn lower(cx: &mut BodyCx, anchor: usize, c: &Conv) -> Result<(), String> {
@@ -181,7 +184,7 @@ impl Depthwise<'_> {
             let body = self.tile(kb, inl, block, first, tile)?;
             out.push(repeat(v, extent, Loop::Serial, body));
         }
-        if inner % tile > 0 {
+        if !inner.is_multiple_of(tile) {
             let first = kb.int(lo + (count * tile) as i64);
             out.extend(self.tile(kb, inl, block, first, inner % tile)?);
         }
@@ -213,8 +216,8 @@ impl Depthwise<'_> {
         (before, count)
     }
 
-    /// Outer axes' loops around `inner`; gives the position and tap of each axis.
-    fn outer(&self, kb: &mut KernelBuilder) -> (Vec<(ExprId, ExprId)>, Vec<(beiming_ir::kernel::VarId, ExprId)>) {
+    /// Loops over the taps of the outer axes that lie inside.
+    fn outer(&self, kb: &mut KernelBuilder) -> OuterTaps {
         let mut at = vec![];
         let mut loops = vec![];
         for (i, a) in self.axes[..self.axes.len() - 1].iter().enumerate() {
