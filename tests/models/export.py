@@ -17,12 +17,14 @@ warnings.filterwarnings("ignore")
 
 
 def perturb(model: torch.nn.Module, seed: int) -> torch.nn.Module:
-    """Moves every bias, scale and statistic off its initial value."""
+    """Moves every bias, scale and statistic off its initial value, and fills weights that start at zero (ViT's head)."""
     gen = torch.Generator().manual_seed(seed)
     with torch.no_grad():
         for name, p in model.named_parameters():
             if p.dim() <= 1:
                 p.add_(torch.randn(p.shape, generator=gen) * 0.05)
+            elif not p.any():
+                p.copy_(torch.randn(p.shape, generator=gen) * 0.02)
         for name, b in model.named_buffers():
             if name.endswith("running_mean"):
                 b.add_(torch.randn(b.shape, generator=gen) * 0.05)
