@@ -21,6 +21,7 @@ pub fn describe(args: &Args) -> Result<Value> {
         target: None,
         shape: args.shape.clone(),
         dim: args.dim.clone(),
+        value: vec![],
         allow_external_links: args.allow_external_links,
         opt_level: None,
         exact: false,

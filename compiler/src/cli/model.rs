@@ -25,6 +25,9 @@ pub struct Args {
     /// Value or range of a symbol: `N=4`, `N=1..64`.
     #[arg(long, value_name = "SYMBOL=VALUE")]
     pub dim: Vec<String>,
+    /// Value of an input that never changes: `sr=16000`. The input is then no longer one of the artifact's.
+    #[arg(long, value_name = "INPUT=VALUE")]
+    pub value: Vec<String>,
     /// Open external data through links, as model caches have them. Links may point anywhere: only for folders you trust.
     #[arg(long)]
     pub allow_external_links: bool,
@@ -95,6 +98,7 @@ impl Args {
         let mut o = Options::default();
         self.shape.iter().try_for_each(|s| o.import.add_shape(s)).map_err(Failure::usage)?;
         self.dim.iter().try_for_each(|d| o.import.add_dim(d)).map_err(Failure::usage)?;
+        self.value.iter().try_for_each(|v| o.import.add_value(v)).map_err(Failure::usage)?;
         o.import.allow_external_links = self.allow_external_links;
         o.optimize.reassociate = !self.exact;
         o.optimize.fuse = self.opt_level != Some(0);
