@@ -1,12 +1,12 @@
 # make demo: real models compiled for this machine and for Kunpeng 920, run, and held against onnxruntime.
-# make test: everything that must pass. Both install what they need first.
+# make test: everything that must pass. Both install what they need first (Debian's packages as root or by sudo).
 
 PY := .venv/bin/python
 BEIMING := target/release/beiming
 A64 := aarch64-unknown-linux-gnu
 export BEIMING_PYTHON := $(CURDIR)/$(PY)
 
-.PHONY: all setup build demo test bench bless lint models runtime-aarch64 clean
+.PHONY: all setup build demo test bench count bless lint models runtime-aarch64 clean
 
 all: build
 
@@ -39,11 +39,15 @@ models: setup
 bench: build
 	$(PY) tests/bench/against_onnxruntime.py
 
+# Instructions that one inference executes on Kunpeng 920, under qemu.
+count: build runtime-aarch64
+	$(PY) tests/bench/count.py
+
 # Accepts what the compiler makes of the cases now as the snapshots; read the diff before you commit it.
 bless: setup
 	INSTA_UPDATE=always INSTA_FORCE_PASS=1 cargo test -q -p beiming-tests --test cases snapshots
 
-lint:
+lint: setup
 	cargo fmt --check
 	cargo clippy --workspace --all-targets -- -D warnings
 

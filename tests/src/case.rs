@@ -18,6 +18,7 @@ use beiming_ir::tensor::{Num, Tensor};
 use beiming_ir::text::parse_graph;
 use beiming_ir::types::{DType, TensorType};
 
+use crate::Named;
 use crate::agree::Tolerance;
 
 /// A case.
@@ -121,7 +122,7 @@ fn with_constants(g: &Graph, constant: impl Fn(&str, &TensorType) -> Option<Tens
 
 impl Case {
     /// Random inputs for one run, by name; always the same ones.
-    pub fn inputs(&self, dims: &BTreeMap<String, i64>) -> Vec<(String, Tensor)> {
+    pub fn inputs(&self, dims: &BTreeMap<String, i64>) -> Named {
         let g = &self.graph;
         g.inputs.iter().map(|v| (g.value(*v).name.to_string(), self.tensor(&g.value(*v).name, g.ty(*v), dims))).collect()
     }

@@ -12,6 +12,11 @@ pub mod npz;
 
 use std::path::{Path, PathBuf};
 
+use beiming_ir::tensor::Tensor;
+
+/// Tensors by name: inputs, or the arrays of a file.
+pub type Named = Vec<(String, Tensor)>;
+
 /// A path in the repository.
 pub fn repository(path: &str) -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("..").join(path)

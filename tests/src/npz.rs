@@ -7,6 +7,8 @@ use std::path::Path;
 use beiming_ir::tensor::Tensor;
 use beiming_ir::types::DType;
 
+use crate::Named;
+
 /// numpy's names for the element types that tests exchange.
 const TYPES: [(&str, DType); 9] = [
     ("<f8", DType::F64),
@@ -40,7 +42,7 @@ pub fn write(path: &Path, tensors: &[(String, Tensor)]) -> io::Result<()> {
 }
 
 /// Reads all arrays, in the order of the file.
-pub fn read(path: &Path) -> io::Result<Vec<(String, Tensor)>> {
+pub fn read(path: &Path) -> io::Result<Named> {
     let mut zip = zip::ZipArchive::new(File::open(path)?)?;
     let mut out = vec![];
     for i in 0..zip.len() {

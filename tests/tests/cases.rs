@@ -10,7 +10,7 @@ use beiming_ir::target::Target;
 use beiming_ir::tensor::Tensor;
 use beiming_ir::text::{Constants, parse_program, print_graph, print_program};
 use beiming_tests::case::{self, Case};
-use beiming_tests::{agree, compiled, disassembly, repository};
+use beiming_tests::{Named, agree, compiled, disassembly, repository};
 
 fn cases() -> Vec<Case> {
     case::all(&repository("tests/cases"))
@@ -27,7 +27,7 @@ fn each(what: impl Fn(&Case) -> Result<(), String>) {
 }
 
 /// The inputs of every run of a case and what the graph makes of them.
-fn runs(c: &Case) -> Result<Vec<(Vec<(String, Tensor)>, Vec<Tensor>)>, String> {
+fn runs(c: &Case) -> Result<Vec<(Named, Vec<Tensor>)>, String> {
     let one = |dims| {
         let inputs = c.inputs(dims);
         let tensors: Vec<Tensor> = inputs.iter().map(|x| x.1.clone()).collect();

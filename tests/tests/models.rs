@@ -12,7 +12,7 @@ use beiming_ir::target::Target;
 use beiming_ir::tensor::Tensor;
 use beiming_runtime::format::container::{Artifact, CODE};
 use beiming_tests::agree::{self, Tolerance};
-use beiming_tests::{compiled, disassembly, npz, repository};
+use beiming_tests::{Named, compiled, disassembly, npz, repository};
 use toml::{Table, Value};
 
 struct Model {
@@ -53,7 +53,7 @@ fn models() -> Vec<Model> {
 }
 
 /// Inputs, and what onnxruntime makes of them.
-fn reference(name: &str, folder: &Path) -> Result<(Vec<(String, Tensor)>, Vec<Tensor>), String> {
+fn reference(name: &str, folder: &Path) -> Result<(Named, Vec<Tensor>), String> {
     let python = std::env::var_os("BEIMING_PYTHON").map_or_else(|| repository(".venv/bin/python"), PathBuf::from);
     let mut c = Command::new(&python);
     c.arg(repository("tests/models/reference.py")).arg(folder).arg(name);
