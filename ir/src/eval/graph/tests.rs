@@ -62,13 +62,13 @@ fn symbols_are_bound_from_inputs_and_everything_else_is_checked() {
         (ones(&[5]), ones(&[2, 3]), "input 0 `x0`, f32[2*N]: axis 0 should be 4, got 5"),
         (ones(&[2, 2]), ones(&[2, 3]), "input 0 `x0` is f32[2*N], got f32[2, 2]"),
         (Tensor::i64(&[4], &[0; 4]), ones(&[2, 3]), "input 0 `x0` is f32[2*N], got i64[4]"),
-        (ones(&[10]), ones(&[5, 3]), "input 1 `x1`, f32[N, 3]: axis 0 is 5; `N` is 1..=4"),
+        (ones(&[10]), ones(&[5, 3]), "input 0 `x0`, f32[2*N]: axis 0 is 10; `N` is 1..=4"),
         (ones(&[2]), ones(&[1, 4]), "input 1 `x1`, f32[N, 3]: axis 1 should be 3, got 4"),
     ] {
         assert_eq!(run(a, b).unwrap_err(), want);
     }
     assert_eq!(graph(&g, &[]).unwrap_err().0, "expected 2 tensors, got 0");
-    let (g, _) = inputs(&["2*M"]);
+    let (g, _) = inputs(&["M*M"]);
     assert!(graph(&g, &[ones(&[2])]).unwrap_err().0.contains("depends on `M`, which has no value here"));
 }
 
