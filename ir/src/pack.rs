@@ -78,9 +78,9 @@ mod tests {
             };
             let [nb, np, nk, nr] = p.shape();
             let got = t.to_f64();
-            for i in 0..got.len() {
+            for (i, got) in got.into_iter().enumerate() {
                 let (b, q, k, r) = (i / (np * nk * nr), i / (nk * nr) % np, i / nr % nk, i % nr);
-                assert_eq!(got[i], want(b, q, k, r));
+                assert_eq!(got, want(b, q, k, r));
             }
             assert_eq!(nb, 2);
         }

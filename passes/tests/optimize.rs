@@ -1,4 +1,5 @@
 //! `optimize` end to end: the meaning stays, chains fuse, transposes go, and the work is linear.
+#![allow(clippy::unwrap_used)]
 
 use beiming_ir::eval;
 use beiming_ir::graph::{Graph, Loc, ValueId};
@@ -357,8 +358,8 @@ fn random(seed: u64) -> Graph {
         values.push(v);
     }
     let n = values.len();
-    for (i, v) in values[n - 3..].to_vec().into_iter().enumerate() {
-        b.g.add_output(&format!("y{i}"), v);
+    for (i, v) in values[n - 3..].iter().enumerate() {
+        b.g.add_output(&format!("y{i}"), *v);
     }
     b.g
 }

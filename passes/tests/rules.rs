@@ -1,4 +1,5 @@
 //! Soundness of every rewrite rule: its left side is generated, the rule applied, and both sides run through `eval`.
+#![allow(clippy::unwrap_used)]
 
 use beiming_ir::eval;
 use beiming_ir::graph::Graph;
