@@ -39,8 +39,9 @@ models: setup
 bench: build
 	$(PY) tests/bench/against_onnxruntime.py
 
-# Instructions that one inference executes on Kunpeng 920, under qemu.
+# Instructions that one inference executes on Kunpeng 920, under qemu, beside onnxruntime's for aarch64.
 count: build runtime-aarch64
+	scripts/aarch64_python.sh
 	$(PY) tests/bench/count.py
 
 # Accepts what the compiler makes of the cases now as the snapshots; read the diff before you commit it.
