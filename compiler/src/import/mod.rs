@@ -7,6 +7,7 @@
 mod error;
 pub mod onnx;
 mod options;
+pub mod stablehlo;
 
 use std::path::Path;
 
