@@ -13,9 +13,17 @@ pub fn decode(dtype: DType, b: &[u8]) -> Num {
         DType::F32 => Num::Float(f64::from(f32::from_bits(u(4) as u32))),
         DType::F16 => Num::Float(f16::from_bits(u(2) as u16).to_f64()),
         DType::BF16 => Num::Float(bf16::from_bits(u(2) as u16).to_f64()),
-        DType::F8E4M3FN | DType::F8E4M3FNUZ | DType::F8E5M2 | DType::F8E5M2FNUZ | DType::F8E8M0 | DType::F4E2M1 => {
-            Num::Float(small_float(dtype).decode(b[0]))
-        }
+        DType::F8E4M3FN
+        | DType::F8E4M3FNUZ
+        | DType::F8E5M2
+        | DType::F8E5M2FNUZ
+        | DType::F8E8M0
+        | DType::F8E4M3
+        | DType::F8E3M4
+        | DType::F8E4M3B11FNUZ
+        | DType::F6E2M3
+        | DType::F6E3M2
+        | DType::F4E2M1 => Num::Float(small_float(dtype).decode(b[0])),
         DType::I64 => Num::Int(u(8) as i64 as i128),
         DType::I32 => Num::Int(u(4) as u32 as i32 as i128),
         DType::I16 => Num::Int(u(2) as u16 as i16 as i128),
@@ -42,7 +50,17 @@ pub fn encode(dtype: DType, v: Num, out: &mut Vec<u8>) {
         DType::F32 => out.extend((one_nan(v.to_f64()) as f32).to_le_bytes()),
         DType::F16 => out.extend(f16::from_f32(to_odd_f32(v.to_f64())).to_le_bytes()),
         DType::BF16 => out.extend(bf16::from_f32(to_odd_f32(v.to_f64())).to_le_bytes()),
-        DType::F8E4M3FN | DType::F8E4M3FNUZ | DType::F8E5M2 | DType::F8E5M2FNUZ | DType::F8E8M0 | DType::F4E2M1 => {
+        DType::F8E4M3FN
+        | DType::F8E4M3FNUZ
+        | DType::F8E5M2
+        | DType::F8E5M2FNUZ
+        | DType::F8E8M0
+        | DType::F8E4M3
+        | DType::F8E3M4
+        | DType::F8E4M3B11FNUZ
+        | DType::F6E2M3
+        | DType::F6E3M2
+        | DType::F4E2M1 => {
             out.push(small_float(dtype).encode(v.to_f64()));
         }
         DType::I64 | DType::U64 => out.extend((v.to_i128() as u64).to_le_bytes()),
@@ -126,7 +144,7 @@ fn extreme(dtype: DType, infinity: f64, bound: impl Fn((i128, i128)) -> i128) ->
     Num::Float(if infinity > 0.0 { codes.fold(f64::MIN, f64::max) } else { codes.fold(f64::MAX, f64::min) })
 }
 
-/// An 8- or 4-bit float format. Sources: OCP 8-bit floating point specification 1.0, OCP microscaling formats 1.0, and
+/// A float format of 8, 6 or 4 bits. Sources: OCP 8-bit floating point specification 1.0, OCP microscaling formats 1.0, and
 /// for the FNUZ variants the ONNX float8 page.
 struct SmallFloat {
     exp_bits: u32,
@@ -156,6 +174,11 @@ fn small_float(dtype: DType) -> SmallFloat {
         DType::F8E5M2 => (5, 2, 15, true, Special::Ieee),
         DType::F8E5M2FNUZ => (5, 2, 16, true, Special::Fnuz),
         DType::F8E8M0 => (8, 0, 127, false, Special::Fn),
+        DType::F8E4M3 => (4, 3, 7, true, Special::Ieee),
+        DType::F8E3M4 => (3, 4, 3, true, Special::Ieee),
+        DType::F8E4M3B11FNUZ => (4, 3, 11, true, Special::Fnuz),
+        DType::F6E2M3 => (2, 3, 1, true, Special::Finite),
+        DType::F6E3M2 => (3, 2, 3, true, Special::Finite),
         _ => (2, 1, 1, true, Special::Finite),
     };
     SmallFloat { exp_bits, man_bits, bias, signed, kind }

@@ -18,6 +18,11 @@ pub enum DType {
     F8E5M2,
     F8E5M2FNUZ,
     F8E8M0,
+    F8E4M3,
+    F8E3M4,
+    F8E4M3B11FNUZ,
+    F6E2M3,
+    F6E3M2,
     F4E2M1,
     I64,
     I32,
@@ -38,7 +43,7 @@ pub enum DType {
 
 impl DType {
     /// Every element type, in declaration order.
-    pub const ALL: [DType; 25] = [
+    pub const ALL: [DType; 30] = [
         DType::F64,
         DType::F32,
         DType::F16,
@@ -48,6 +53,11 @@ impl DType {
         DType::F8E5M2,
         DType::F8E5M2FNUZ,
         DType::F8E8M0,
+        DType::F8E4M3,
+        DType::F8E3M4,
+        DType::F8E4M3B11FNUZ,
+        DType::F6E2M3,
+        DType::F6E3M2,
         DType::F4E2M1,
         DType::I64,
         DType::I32,
@@ -78,6 +88,11 @@ impl DType {
             DType::F8E5M2 => "f8e5m2",
             DType::F8E5M2FNUZ => "f8e5m2fnuz",
             DType::F8E8M0 => "f8e8m0",
+            DType::F8E4M3 => "f8e4m3",
+            DType::F8E3M4 => "f8e3m4",
+            DType::F8E4M3B11FNUZ => "f8e4m3b11fnuz",
+            DType::F6E2M3 => "f6e2m3",
+            DType::F6E3M2 => "f6e3m2",
             DType::F4E2M1 => "f4e2m1",
             DType::I64 => "i64",
             DType::I32 => "i32",
@@ -111,6 +126,7 @@ impl DType {
     /// Significant bits of one element (4 for `i4`, 1 for `bool`).
     pub fn bits(self) -> u32 {
         match self {
+            DType::F6E2M3 | DType::F6E3M2 => 6,
             DType::I4 | DType::U4 | DType::F4E2M1 => 4,
             DType::I2 | DType::U2 => 2,
             DType::Bool => 1,

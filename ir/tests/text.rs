@@ -282,7 +282,10 @@ fn shared_expressions_are_named() {
 }
 
 fn any_type() -> impl Strategy<Value = TensorType> {
-    (0usize..25, prop::collection::vec(prop_oneof![(0i64..9).prop_map(Dim::from), Just(dim("N")), Just(dim("2*N - M"))], 0..4))
+    (
+        0usize..DType::ALL.len(),
+        prop::collection::vec(prop_oneof![(0i64..9).prop_map(Dim::from), Just(dim("N")), Just(dim("2*N - M"))], 0..4),
+    )
         .prop_map(|(d, shape)| TensorType { dtype: DType::ALL[d], shape })
 }
 
@@ -295,7 +298,12 @@ fn any_graph(depth: u32) -> BoxedStrategy<Graph> {
         any::<bool>(),
     );
     let regions = if depth == 0 { Just(vec![]).boxed() } else { prop::collection::vec(any_graph(depth - 1), 0..3).boxed() };
-    (any::<String>(), prop::collection::vec(step, 0..8), regions, prop::collection::vec((0usize..25, 0usize..40), 0..3))
+    (
+        any::<String>(),
+        prop::collection::vec(step, 0..8),
+        regions,
+        prop::collection::vec((0usize..DType::ALL.len(), 0usize..40), 0..3),
+    )
         .prop_map(|(name, steps, regions, consts)| {
             let ops = every_op();
             let mut g = Graph::new(&name, Symbols::default());
@@ -330,13 +338,13 @@ fn expression((what, args, int, bits): &Choice, n: usize) -> Expr {
     match (n, what % 13) {
         (_, 0) => scalar(DType::I64, Num::Int((*int).into())),
         (_, 1) => scalar(DType::F32, Num::Float(f64::from_bits(*bits))),
-        (_, 2) => scalar(DType::ALL[*bits as usize % 25], Num::Int((*int % 3).into())),
+        (_, 2) => scalar(DType::ALL[*bits as usize % DType::ALL.len()], Num::Int((*int % 3).into())),
         (_, 3) => Expr::Dim(Dim::sym("N") * Dim::Known(*int % 1000) + Dim::Known(4)),
         (0, _) | (_, 4) => Expr::Var(VarId((*bits % 9) as u32)),
         (_, 5) => Expr::Unary(UnaryOp::ALL[*bits as usize % 32], arg(0)),
         (_, 6) => Expr::Select(arg(0), arg(1), arg(2)),
-        (_, 7) => Expr::Cast(DType::ALL[*bits as usize % 25], arg(0)),
-        (_, 8) => Expr::Bitcast(DType::ALL[*bits as usize % 25], arg(0)),
+        (_, 7) => Expr::Cast(DType::ALL[*bits as usize % DType::ALL.len()], arg(0)),
+        (_, 8) => Expr::Bitcast(DType::ALL[*bits as usize % DType::ALL.len()], arg(0)),
         (_, 9) => Expr::Load(element((*bits & 4 > 0).then(|| arg(2))), (*bits & 8 > 0).then(|| arg(3))),
         _ => Expr::Binary(BinaryOp::ALL[*bits as usize % 21], arg(0), arg(1)),
     }

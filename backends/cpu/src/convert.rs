@@ -1,6 +1,6 @@
 //! Element types in memory and in registers, and conversion between them.
 //!
-//! In registers a narrow float (f16, bf16, f8, f4) is an `f32` that the narrow type can represent; `bool` is one bit; integers
+//! In registers a narrow float (f16, bf16, f8, f6, f4) is an `f32` that the narrow type can represent; `bool` is one bit; integers
 //! below eight bits are sign- or zero-extended bytes, as in memory.
 
 use beiming_ir::types::DType;
@@ -9,7 +9,7 @@ use crate::EmitError;
 use crate::kernel::Gen;
 use crate::ll::*;
 
-/// Which codes of an 8- or 4-bit float are not finite. Sources: as `beiming_ir::num`.
+/// Which codes of a float of 8, 6 or 4 bits are not finite. Sources: as `beiming_ir::num`.
 #[derive(Clone, Copy, PartialEq)]
 enum Special {
     Ieee,
@@ -26,6 +26,11 @@ fn small_float(d: DType) -> Option<(u32, u32, i64, Special)> {
         DType::F8E5M2 => (5, 2, 15, Special::Ieee),
         DType::F8E5M2FNUZ => (5, 2, 16, Special::Fnuz),
         DType::F8E8M0 => (8, 0, 127, Special::Fn),
+        DType::F8E4M3 => (4, 3, 7, Special::Ieee),
+        DType::F8E3M4 => (3, 4, 3, Special::Ieee),
+        DType::F8E4M3B11FNUZ => (4, 3, 11, Special::Fnuz),
+        DType::F6E2M3 => (2, 3, 1, Special::Finite),
+        DType::F6E3M2 => (3, 2, 3, Special::Finite),
         DType::F4E2M1 => (2, 1, 1, Special::Finite),
         _ => return None,
     })

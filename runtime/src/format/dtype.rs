@@ -36,11 +36,16 @@ pub enum DType {
     Bool = 23,
     C64 = 24,
     C128 = 25,
+    F8E4M3 = 26,
+    F8E3M4 = 27,
+    F8E4M3B11FNUZ = 28,
+    F6E2M3 = 29,
+    F6E3M2 = 30,
 }
 
 impl DType {
     /// Every element type with its name, in the order of the numbers, which start at 1.
-    pub const ALL: [(DType, &'static str); 25] = [
+    pub const ALL: [(DType, &'static str); 30] = [
         (DType::F64, "f64"),
         (DType::F32, "f32"),
         (DType::F16, "f16"),
@@ -66,6 +71,11 @@ impl DType {
         (DType::Bool, "bool"),
         (DType::C64, "c64"),
         (DType::C128, "c128"),
+        (DType::F8E4M3, "f8e4m3"),
+        (DType::F8E3M4, "f8e3m4"),
+        (DType::F8E4M3B11FNUZ, "f8e4m3b11fnuz"),
+        (DType::F6E2M3, "f6e2m3"),
+        (DType::F6E3M2, "f6e3m2"),
     ];
 
     /// The name, for example `f32`.
@@ -134,7 +144,7 @@ mod tests {
             assert_eq!(serde_json::from_str::<DType>(&serde_json::to_string(&d).unwrap()).unwrap(), d);
         }
         assert_eq!(DType::from_number(0), None);
-        assert_eq!(DType::from_number(26), None);
+        assert_eq!(DType::from_number(31), None);
         assert!("f31".parse::<DType>().is_err());
     }
 }

@@ -13,7 +13,10 @@ pub fn nonzero(data: Array) -> Vec<usize> {
     let size = data.dtype.size();
     // The sign bit of each real part; a negative zero has no other bit set. An FNUZ type has no negative zero: its code is NaN.
     let sign = match data.dtype {
-        DType::F64 | DType::F32 | DType::F16 | DType::BF16 | DType::F8E4M3FN | DType::F8E5M2 => Some((size, 0x80)),
+        DType::F64 | DType::F32 | DType::F16 | DType::BF16 | DType::F8E4M3FN | DType::F8E5M2 | DType::F8E4M3 | DType::F8E3M4 => {
+            Some((size, 0x80))
+        }
+        DType::F6E2M3 | DType::F6E3M2 => Some((1, 0x20)),
         DType::F4E2M1 => Some((1, 0x08)),
         DType::C64 | DType::C128 => Some((size / 2, 0x80)),
         _ => None,

@@ -66,6 +66,7 @@ pub(super) fn rebits(to: DType, b: &mut [u8]) {
     match to {
         DType::I4 => b[0] = (((b[0] << 4) as i8) >> 4) as u8,
         DType::I2 => b[0] = (((b[0] << 6) as i8) >> 6) as u8,
+        DType::F6E2M3 | DType::F6E3M2 => b[0] &= 63,
         DType::U4 | DType::F4E2M1 => b[0] &= 15,
         DType::U2 => b[0] &= 3,
         _ => {}
