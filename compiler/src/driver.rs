@@ -12,6 +12,7 @@ use beiming_ir::target::Target;
 use beiming_ir::verify;
 use beiming_passes::lower::{LowerErrors, LowerOptions};
 use beiming_passes::{OptimizeOptions, PassError};
+use bytes::Bytes;
 use thiserror::Error;
 
 use crate::artifact::{self, Sizes, WriteError};
@@ -105,6 +106,11 @@ pub trait Watch {
     fn product(&mut self, _product: Product<'_>) -> Result<Next, CompileError> {
         Ok(Next::Continue)
     }
+
+    /// `done` of `total` kernels have been written.
+    fn kernels(&mut self, _done: usize, _total: usize) -> Next {
+        Next::Continue
+    }
 }
 
 /// Sees nothing.
@@ -142,6 +148,15 @@ impl Clock<'_> {
         self.summary.seconds.push((stage, start.elapsed().as_secs_f64()));
         result
     }
+
+    fn emit(&mut self, program: &verify::Verified<Program>, options: &EmitOptions) -> Result<Code, beiming_cpu::EmitError> {
+        self.watch.begin("emit");
+        let (start, total) = (Instant::now(), program.kernels.len());
+        let watch = &mut *self.watch;
+        let result = beiming_cpu::emit_watched(program, options, &mut |done| watch.kernels(done, total) == Next::Continue);
+        self.summary.seconds.push(("emit", start.elapsed().as_secs_f64()));
+        result
+    }
 }
 
 /// Reads an ONNX model; its name is the file's.
@@ -152,6 +167,15 @@ pub fn read(model: &Path, options: &Options) -> Result<Staged, ImportError> {
     let graph = import::read(model, &options.import)?;
     let name = model.file_stem().map_or_else(String::new, |s| s.to_string_lossy().into_owned());
     Ok(Staged { model: name, target: String::new(), ir: Ir::Graph(graph) })
+}
+
+/// Reads a model from memory. `folder` is where external data lies, if there may be any.
+///
+/// # Errors
+/// See [`import::read_bytes`].
+pub fn read_bytes(bytes: Bytes, name: &str, folder: Option<&Path>, options: &Options) -> Result<Staged, ImportError> {
+    let graph = import::read_bytes(bytes, folder, &options.import)?;
+    Ok(Staged { model: name.to_string(), target: String::new(), ir: Ir::Graph(graph) })
 }
 
 /// Compiles a model into an artifact at `out`.
@@ -183,7 +207,7 @@ pub fn resume(
     if clock.watch.product(Product::Program(&program, &explanation))? == Next::Stop {
         return Ok(clock.summary);
     }
-    let code = clock.time("emit", || beiming_cpu::emit(&program, &options.emit))?;
+    let code = clock.emit(&program, &options.emit)?;
     if clock.watch.product(Product::Code(&code))? == Next::Stop {
         return Ok(clock.summary);
     }

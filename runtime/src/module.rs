@@ -1,6 +1,7 @@
 //! An opened artifact: checked, its code loaded, ready for sessions.
 
 use std::path::Path;
+use std::sync::Arc;
 
 use crate::code::Code;
 use crate::cpu;
@@ -12,7 +13,7 @@ use crate::program::{Port, Program};
 /// A model, opened. It does not change and may be used by many threads; each thread that runs it has a
 /// [`Session`](crate::Session) of its own.
 pub struct Module {
-    artifact: Artifact,
+    artifact: Arc<Artifact>,
     manifest: Manifest,
     inputs: Vec<PortInfo>,
     outputs: Vec<PortInfo>,
@@ -48,8 +49,9 @@ impl Module {
         Module::new(Artifact::from_bytes(bytes)?)
     }
 
-    /// Loads a checked artifact.
-    pub fn new(artifact: Artifact) -> Result<Module> {
+    /// Loads a checked artifact, which others may keep to look into.
+    pub fn new(artifact: impl Into<Arc<Artifact>>) -> Result<Module> {
+        let artifact = artifact.into();
         let manifest = artifact.manifest()?;
         let weights = artifact.section(WEIGHTS).unwrap_or_default();
         let program = Program::new(&manifest, weights.len() as u64)?;

@@ -90,6 +90,9 @@ pub enum EmitError {
         /// LLVM's words.
         message: String,
     },
+    /// Whoever watched did not want more.
+    #[error("stopped")]
+    Stopped,
     /// The linker is absent or failed.
     #[error("linking failed: {0}")]
     Link(String),
@@ -106,13 +109,34 @@ pub fn emit(program: &Verified<Program>, options: &EmitOptions) -> Result<Code, 
     emit_kernels(&program.kernels, &program.target, options)
 }
 
+/// As [`emit`]. `watch` hears how many kernels are written after each of them, and ends the work by returning false.
+///
+/// # Errors
+/// As [`emit`]; [`EmitError::Stopped`] where `watch` ended it.
+pub fn emit_watched(
+    program: &Verified<Program>,
+    options: &EmitOptions,
+    watch: &mut dyn FnMut(usize) -> bool,
+) -> Result<Code, EmitError> {
+    library(&program.kernels, &program.target, options, watch)
+}
+
 /// Machine code of kernels that are known to be well-formed: as [`emit`], for tests and tools.
 pub fn emit_kernels(kernels: &[Kernel], target: &Target, options: &EmitOptions) -> Result<Code, EmitError> {
+    library(kernels, target, options, &mut |_| true)
+}
+
+fn library(
+    kernels: &[Kernel],
+    target: &Target,
+    options: &EmitOptions,
+    watch: &mut dyn FnMut(usize) -> bool,
+) -> Result<Code, EmitError> {
     if target.family != Family::Cpu {
         return Err(EmitError::Target { target: target.name.clone(), why: "it is not a CPU".into() });
     }
     let threads = if options.threads == 0 { 2 } else { options.threads };
-    let codes = module::all(kernels, target, threads, options)?;
+    let codes = module::all(kernels, target, threads, options, watch)?;
     let table = module::table(&codes, target)?;
     let mut objects: Vec<&[u8]> = codes.iter().map(|c| c.object.as_slice()).collect();
     objects.push(&table);

@@ -1,8 +1,8 @@
 //! Objects: a module for each kernel, and one for the table of kernels. Modules are independent, so threads take them in any
 //! order and the result is the same.
 
-use std::sync::Mutex;
 use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::mpsc::channel;
 
 use beiming_ir::kernel::Kernel;
 use beiming_ir::target::Target;
@@ -40,26 +40,41 @@ pub fn symbol(index: usize, name: &str) -> String {
     format!("k{index:04}_{plain}")
 }
 
-/// Code of all kernels, in order.
-pub fn all(kernels: &[Kernel], t: &Target, threads: usize, options: &EmitOptions) -> Result<Vec<KernelCode>, EmitError> {
+/// Code of all kernels, in order. `watch` hears the number written after each; no more are begun once it returns false.
+pub fn all(
+    kernels: &[Kernel],
+    t: &Target,
+    threads: usize,
+    options: &EmitOptions,
+    watch: &mut dyn FnMut(usize) -> bool,
+) -> Result<Vec<KernelCode>, EmitError> {
     let next = AtomicUsize::new(0);
-    let done: Mutex<Vec<(usize, Result<KernelCode, EmitError>)>> = Mutex::new(Vec::with_capacity(kernels.len()));
+    let (send, done) = channel();
+    let mut codes: Vec<Option<Result<KernelCode, EmitError>>> = kernels.iter().map(|_| None).collect();
     std::thread::scope(|s| {
         for _ in 0..threads.clamp(1, kernels.len().max(1)) {
-            s.spawn(|| {
+            let (next, send) = (&next, send.clone());
+            s.spawn(move || {
                 loop {
                     let i = next.fetch_add(1, Ordering::Relaxed);
                     let Some(k) = kernels.get(i) else { break };
-                    let r = one(k, i, t, options);
-                    // A poisoned lock would mean a panic of another worker, which the scope passes on.
-                    done.lock().unwrap_or_else(|e| e.into_inner()).push((i, r));
+                    // Nobody listens any more: the work is not wanted.
+                    if send.send((i, one(k, i, t, options))).is_err() {
+                        break;
+                    }
                 }
             });
         }
+        drop(send);
+        // Moved in here, so that it is closed when this thread stops listening.
+        for (n, (i, code)) in done.into_iter().enumerate() {
+            codes[i] = Some(code);
+            if !watch(n + 1) {
+                break;
+            }
+        }
     });
-    let mut done = done.into_inner().unwrap_or_else(|e| e.into_inner());
-    done.sort_by_key(|d| d.0);
-    done.into_iter().map(|d| d.1).collect()
+    codes.into_iter().map(|c| c.unwrap_or(Err(EmitError::Stopped))).collect()
 }
 
 /// Code of one kernel.

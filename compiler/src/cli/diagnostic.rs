@@ -2,6 +2,7 @@
 //! of rustc; or one line of JSON.
 
 use std::fmt::{self, Write as _};
+use std::path::PathBuf;
 
 use anstyle::{AnsiColor, Style};
 use serde::Serialize;
@@ -28,6 +29,9 @@ pub struct Diagnostic {
     /// What can be done.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub help: Vec<String>,
+    /// A file that was written to show a fault of this program.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub dump: Option<PathBuf>,
 }
 
 /// A place in a model.
@@ -53,7 +57,7 @@ pub struct Place {
 impl Diagnostic {
     /// An error.
     pub fn error(code: &'static str, message: impl Into<String>) -> Diagnostic {
-        Diagnostic { level: "error", code, message: message.into(), places: vec![], notes: vec![], help: vec![] }
+        Diagnostic { level: "error", code, message: message.into(), places: vec![], notes: vec![], help: vec![], dump: None }
     }
 
     /// With a place.

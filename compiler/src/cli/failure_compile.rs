@@ -138,6 +138,7 @@ fn unsupported(model: &Path, ops: &[UnsupportedOp]) -> Diagnostic {
 
 fn emit(model: &Path, e: &EmitError) -> Failure {
     match e {
+        EmitError::Stopped => Failure::new(Exit::Usage, Diagnostic::error("E0902", e.to_string()).in_file(model)),
         EmitError::Unsupported { .. } => {
             Failure::new(Exit::Unsupported, Diagnostic::error("E0602", e.to_string()).in_file(model))
         }
@@ -179,6 +180,7 @@ fn refused(model: &Path, errors: &VerifyErrors, program: &Program) -> Failure {
     let written = std::fs::OpenOptions::new().write(true).create_new(true).open(&path);
     if written.and_then(|mut f| std::io::Write::write_all(&mut f, text.as_bytes())).is_ok() {
         d = d.note(format!("the program is in {}", path.display()));
+        d.dump = Some(path);
     }
     Failure::new(Exit::Internal, d.note("this is a bug in beiming; please report it with that file"))
 }

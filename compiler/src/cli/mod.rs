@@ -7,9 +7,9 @@
 mod bench;
 mod completions;
 mod count;
-mod diagnostic;
+pub mod diagnostic;
 mod emulate;
-mod failure;
+pub mod failure;
 mod feed;
 mod inspect;
 mod npz;

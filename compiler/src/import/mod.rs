@@ -12,6 +12,7 @@ pub mod stablehlo;
 use std::path::Path;
 
 use beiming_ir::graph::Graph;
+use bytes::Bytes;
 
 pub use error::{Code, ImportError, ModelError, UnsupportedOp};
 pub use options::{DimOverride, ImportOptions};
@@ -23,4 +24,12 @@ pub use options::{DimOverride, ImportOptions};
 /// or not supported; each with a stable code.
 pub fn read(path: &Path, options: &ImportOptions) -> Result<Graph, ImportError> {
     onnx::read(path, options)
+}
+
+/// Reads a model from memory. `folder` is where external data lies, if there may be any.
+///
+/// # Errors
+/// As [`read`].
+pub fn read_bytes(bytes: Bytes, folder: Option<&Path>, options: &ImportOptions) -> Result<Graph, ImportError> {
+    onnx::read_bytes(bytes, folder, options)
 }

@@ -247,6 +247,11 @@ impl Artifact {
         Ok(Artifact { bytes, sections })
     }
 
+    /// All of it, as it lies in the file.
+    pub fn bytes(&self) -> &[u8] {
+        &self.bytes
+    }
+
     /// The sections in file order.
     pub fn sections(&self) -> &[Section] {
         &self.sections
