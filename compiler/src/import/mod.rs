@@ -4,7 +4,12 @@
 //! ranges. Weights are windows into the mapped file. Whatever is wrong with the model, or not supported, is collected and
 //! reported at once; see [`ImportError`].
 
+mod border;
+mod build;
+mod content;
 mod error;
+mod fail;
+mod frame;
 pub mod onnx;
 mod options;
 pub mod stablehlo;

@@ -27,6 +27,8 @@ pub struct ImportOptions {
     /// Follow symbolic and hard links that lie in the model's folder when external data is opened. Model caches are made of
     /// such links; they may point anywhere, so this is for folders that the user trusts.
     pub allow_external_links: bool,
+    /// The function of a StableHLO module to read, where that is not `main` or the only public one.
+    pub function: Option<String>,
 }
 
 impl ImportOptions {

@@ -2,12 +2,14 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use beiming_ir::tensor::{Num, Tensor};
-use beiming_ir::types::{Dim, Range, Symbols, TensorType};
+use beiming_ir::tensor::Tensor;
+use beiming_ir::types::{Dim, Symbols, TensorType};
 
+use super::super::border::settle;
 use super::super::error::{Clean, Code, ImportError, ModelError, UnsupportedOp};
-use super::super::options::{DimOverride, ImportOptions};
-use super::importer::{Fail, Importer, Slot};
+use super::super::fail::Fail;
+use super::super::options::ImportOptions;
+use super::importer::{Importer, Slot};
 use super::proto::{GraphProto, ValueInfoProto, tensor_shape_proto::dimension, type_proto};
 use super::tensor::{self, TensorError};
 
@@ -20,9 +22,6 @@ pub struct Border<'m> {
     /// Ranges of the symbols.
     pub symbols: Symbols,
 }
-
-/// Range of a dimension that nothing is said about. Later stages ask for an upper bound where they need one.
-const ANY: Range = Range { lo: 1, hi: i64::MAX };
 
 /// Types of the inputs that are not initializers.
 pub fn inputs<'m>(g: &'m GraphProto, options: &ImportOptions) -> Result<Border<'m>, ImportError> {
@@ -44,17 +43,14 @@ pub fn inputs<'m>(g: &'m GraphProto, options: &ImportOptions) -> Result<Border<'
             }),
         }
     }
-    if let Err(mut e) = apply(&mut inputs, options) {
-        errors.append(&mut e);
-    }
+    let settled = settle(&mut inputs, options, &mut errors);
+    let mut fixed: BTreeMap<usize, Tensor> = settled.values.into_iter().collect();
     let mut values = vec![];
-    for (name, numbers) in &options.values {
-        match value(&inputs, name, numbers) {
-            Ok((i, t)) => {
-                let (name, _) = inputs.remove(i);
-                values.push((name, t));
-            }
-            Err(message) => errors.push(ModelError::new(Code::Option, message)),
+    let mut open = vec![];
+    for (i, (name, ty)) in inputs.into_iter().enumerate() {
+        match fixed.remove(&i) {
+            Some(t) => values.push((name, t)),
+            None => open.push((name, ty)),
         }
     }
     if !errors.is_empty() {
@@ -63,33 +59,7 @@ pub fn inputs<'m>(g: &'m GraphProto, options: &ImportOptions) -> Result<Border<'
     if !unsupported.is_empty() {
         return Err(ImportError::Unsupported { ops: unsupported });
     }
-    let mut symbols = Symbols::default();
-    for name in inputs.iter().flat_map(|(_, ty)| &ty.shape).flat_map(Dim::symbols) {
-        let r = match options.dims.get(&*name) {
-            Some(DimOverride::Range(lo, hi)) => Range { lo: *lo, hi: *hi },
-            _ => ANY,
-        };
-        symbols.declare(&name, r.lo, r.hi);
-    }
-    Ok(Border { inputs, values, symbols })
-}
-
-/// Position of the input `name`, and the tensor of its type that holds `numbers`.
-fn value(inputs: &[(&str, TensorType)], name: &str, numbers: &[f64]) -> Result<(usize, Tensor), String> {
-    let shown = Clean(name);
-    let Some((i, (_, ty))) = inputs.iter().enumerate().find(|(_, (n, _))| *n == name) else {
-        return Err(format!("the model has no input `{shown}` to give a value to"));
-    };
-    let Some(shape) = ty.static_shape() else {
-        return Err(format!("`{shown}` is {ty}; an input of unknown extents cannot have a value"));
-    };
-    let count: usize = shape.iter().product();
-    if numbers.is_empty() || (numbers.len() != 1 && numbers.len() != count) || count > 1 << 20 {
-        return Err(format!("`{shown}` is {ty}; {} numbers do not fit it", numbers.len()));
-    }
-    let at = |k: usize| numbers[if numbers.len() == 1 { 0 } else { k }];
-    let num = |k: usize| if ty.dtype.is_float() { Num::Float(at(k)) } else { Num::Int(at(k) as i128) };
-    Ok((i, Tensor::build(ty.dtype, &shape, num)))
+    Ok(Border { inputs: open, values, symbols: settled.symbols })
 }
 
 /// The type an input has in the model. Unnamed extents get the name `input_dI`.
@@ -122,66 +92,6 @@ fn declared(i: &ValueInfoProto) -> Result<TensorType, TensorError> {
     let known: Vec<i64> = dims.iter().filter_map(Dim::known).collect();
     tensor::extents(&known).map_err(|e| ModelError::new(e.code, format!("input `{name}`: {}", e.message)))?;
     Ok(TensorType { dtype, shape: dims })
-}
-
-/// Puts the user's shapes and dimensions in.
-fn apply(inputs: &mut [(&str, TensorType)], options: &ImportOptions) -> Result<(), Vec<ModelError>> {
-    let mut errors = vec![];
-    let mut values: BTreeMap<String, Dim> = BTreeMap::new();
-    for (name, d) in &options.dims {
-        if let DimOverride::Is(d) = d {
-            values.insert(name.clone(), d.clone());
-        }
-    }
-    let mut fail = |message: String| errors.push(ModelError::new(Code::Option, message));
-    for (name, shape) in &options.shapes {
-        let Some((_, ty)) = inputs.iter_mut().find(|(n, _)| n == name) else {
-            let names: Vec<String> = inputs.iter().map(|(n, _)| format!("`{}`", Clean(n))).collect();
-            fail(format!("the model has no input `{}`; its inputs are {}", Clean(name), names.join(", ")));
-            continue;
-        };
-        if shape.len() != ty.rank() {
-            fail(format!("`{}` is {ty}, of rank {}; the given shape has {}", Clean(name), ty.rank(), shape.len()));
-            continue;
-        }
-        for (have, want) in ty.shape.iter_mut().zip(shape) {
-            match (have.clone(), want) {
-                (Dim::Known(k), w) if !w.is(k) => fail(format!("`{}` has the fixed extent {k}, not {w}", Clean(name))),
-                (Dim::Known(_), _) => {}
-                (Dim::Expr(_), w) => {
-                    // An extent of the model is a bare symbol: all inputs that share it get the value.
-                    let symbol = have.to_string();
-                    let bare = have.symbols().first().map_or(symbol, |s| s.to_string());
-                    match values.get(&bare) {
-                        Some(v) if v != w => {
-                            fail(format!("`{}` would be both {v} and {w} (input `{}`)", Clean(&bare), Clean(name)));
-                        }
-                        _ => {
-                            values.insert(bare, w.clone());
-                        }
-                    }
-                }
-            }
-        }
-    }
-    let mut met: BTreeSet<String> = BTreeSet::new();
-    for (_, ty) in inputs.iter_mut() {
-        for d in &mut ty.shape {
-            met.extend(d.symbols().iter().map(|s| s.to_string()));
-            let shown = d.clone();
-            *d = d.substitute(&|n| values.get(n).cloned());
-            met.extend(d.symbols().iter().map(|s| s.to_string()));
-            if d.known().is_some_and(|v| v < 0) {
-                fail(format!("`{shown}` would be negative: {d}"));
-            }
-        }
-    }
-    for name in options.dims.keys().filter(|n| !met.contains(*n)) {
-        let names: Vec<&str> = met.iter().map(String::as_str).collect();
-        let known = if names.is_empty() { "it has none".to_string() } else { format!("it has {}", Clean(&names.join(", "))) };
-        fail(format!("the model has no dimension `{}`; {known}", Clean(name)));
-    }
-    if errors.is_empty() { Ok(()) } else { Err(errors) }
 }
 
 /// Puts the outputs in place.

@@ -6,8 +6,9 @@ use beiming_ir::graph::{Graph, Loc};
 use beiming_ir::types::{Dim, Symbols, TensorType};
 
 use super::super::error::{Clean, Code, ModelError, UnsupportedOp};
+use super::super::fail::Fail;
+use super::super::frame::{Frame, V};
 use super::external::Folder;
-use super::frame::{Frame, V};
 use super::node::Cx;
 use super::ops;
 use super::proto::{AttributeProto, FunctionProto, GraphProto, ModelProto, NodeProto};
@@ -22,23 +23,6 @@ const MAX_INLINED: usize = 500_000;
 
 /// Diagnostics of one model; past this, more would only hide the first ones.
 const MAX_DIAGNOSTICS: usize = 10_000;
-
-/// Why a node was not converted.
-#[derive(Debug)]
-pub enum Fail {
-    /// Correct, but not supported.
-    Unsupported(String),
-    /// Wrong.
-    Invalid(Code, String),
-    /// It needs a value that an earlier failure left undefined.
-    Poisoned,
-}
-
-impl From<ModelError> for Fail {
-    fn from(e: ModelError) -> Fail {
-        Fail::Invalid(e.code, e.message)
-    }
-}
 
 impl From<TensorError> for Fail {
     fn from(e: TensorError) -> Fail {

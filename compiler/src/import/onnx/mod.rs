@@ -2,13 +2,11 @@
 //!
 //! `read` maps the file and decodes the protobuf; tensors stay windows into the map. `border` settles the types of the
 //! inputs under the user's options. `importer` walks the nodes in order, with one small converter an operator (`ops`), which
-//! emits core ops into a `frame`. A frame folds constants and shape arithmetic as it goes (`content`), so that what ONNX
+//! emits core ops into a [frame](super::frame), which folds constants and shape arithmetic as it goes, so that what ONNX
 //! passes as tensors (shapes, axes, pads) arrives where the IR wants it: in payloads, as dimension expressions.
 
 mod border;
-mod content;
 mod external;
-mod frame;
 mod importer;
 mod node;
 mod ops;

@@ -1,14 +1,15 @@
 //! What a converter sees of its node: arguments, attributes, and short ways to emit core ops.
 
 use beiming_ir::graph::Loc;
-use beiming_ir::ops::{BinaryOp, Op, ReduceOp, Slice, UnaryOp};
-use beiming_ir::tensor::Tensor;
-use beiming_ir::types::{DType, Dim, Symbols, TensorType};
 
+use beiming_ir::types::{DType, Dim};
+
+use super::super::build::Build;
 use super::super::error::{Clean, Code};
-use super::content;
-use super::frame::V;
-use super::importer::{Fail, Importer};
+use super::super::fail::Fail;
+pub use super::super::fail::{R, SETTLE, bad_arguments, bad_attribute, unsupported};
+use super::super::frame::{Frame, V};
+use super::importer::Importer;
 use super::ops::Row;
 use super::proto::{AttributeProto, GraphProto, NodeProto, attribute_proto::AttributeType};
 
@@ -24,27 +25,6 @@ pub struct Cx<'a, 'm> {
     pub ins: Vec<Option<V>>,
     /// Where emitted nodes come from.
     pub loc: Loc,
-}
-
-/// Shorthand for results of converters.
-pub type R<T = V> = Result<T, Fail>;
-
-/// What may help where a symbol stands in the way.
-pub const SETTLE: &str = "more about the symbols may settle this, as in --shape x:1x3x640x640, --dim N=4 or --dim H=32*h";
-
-/// Not supported, and why.
-pub fn unsupported<T>(why: impl Into<String>) -> R<T> {
-    Err(Fail::Unsupported(why.into()))
-}
-
-/// Wrong arguments, and what is allowed.
-pub fn bad_arguments<T>(message: impl Into<String>) -> R<T> {
-    Err(Fail::Invalid(Code::Arguments, message.into()))
-}
-
-/// A wrong attribute, and what is allowed.
-pub fn bad_attribute<T>(message: impl Into<String>) -> R<T> {
-    Err(Fail::Invalid(Code::AttributeValue, message.into()))
 }
 
 /// The axis that `axis` means for `rank`; negative ones count from the end.
@@ -69,6 +49,20 @@ pub fn axes_of(axes: &[i64], rank: usize) -> R<Vec<usize>> {
 /// Product of extents.
 pub fn product(dims: &[Dim]) -> Dim {
     dims.iter().fold(Dim::from(1), |a, d| a * d.clone())
+}
+
+impl Build for Cx<'_, '_> {
+    fn frame(&mut self) -> &mut Frame {
+        self.im.frame()
+    }
+
+    fn top(&self) -> &Frame {
+        self.im.top()
+    }
+
+    fn loc(&self) -> &Loc {
+        &self.loc
+    }
 }
 
 impl<'m> Cx<'_, 'm> {
@@ -110,47 +104,6 @@ impl<'m> Cx<'_, 'm> {
     /// True where the n-th result is used.
     pub fn wants(&self, i: usize) -> bool {
         self.node.output.get(i).is_some_and(|o| !o.is_empty())
-    }
-
-    /// Type of a value.
-    pub fn ty(&self, v: V) -> &TensorType {
-        self.im.top().ty(v)
-    }
-
-    /// Element type of a value.
-    pub fn dtype(&self, v: V) -> DType {
-        self.ty(v).dtype
-    }
-
-    /// Shape of a value.
-    pub fn shape(&self, v: V) -> Vec<Dim> {
-        self.ty(v).shape.clone()
-    }
-
-    /// Rank of a value.
-    pub fn rank(&self, v: V) -> usize {
-        self.ty(v).rank()
-    }
-
-    /// Ranges of the symbols.
-    pub fn symbols(&self) -> &Symbols {
-        &self.im.top().graph.symbols
-    }
-
-    /// The known extent of an axis, or why it must be known.
-    pub fn extent(&self, v: V, axis: usize, what: &str) -> R<usize> {
-        match self.ty(v).shape.get(axis) {
-            Some(d) => match d.known().and_then(|k| usize::try_from(k).ok()) {
-                Some(k) => Ok(k),
-                None => unsupported(format!("{what} is `{d}`, but must be a known number")),
-            },
-            None => bad_arguments(format!("{what} is axis {axis} of an argument of rank {}", self.rank(v))),
-        }
-    }
-
-    /// The tensor that a value always holds.
-    pub fn const_of(&self, v: V) -> Option<&Tensor> {
-        self.im.top().const_of(v)
     }
 
     /// The elements of input `i`, an integer tensor that the payload needs.
@@ -271,130 +224,13 @@ impl<'m> Cx<'_, 'm> {
         }
     }
 
-    // Emission.
-
-    /// Adds an op of one result.
-    pub fn emit(&mut self, op: Op, args: &[V]) -> R {
-        Ok(self.emit_all(op, args)?[0])
-    }
-
-    /// Adds an op.
-    pub fn emit_all(&mut self, op: Op, args: &[V]) -> R<Vec<V>> {
-        let loc = self.loc.clone();
-        self.im.frame().emit(op, args, &loc).map_err(|e| {
-            // With symbols in play the model may be right for the values it is meant for.
-            match args.iter().flat_map(|v| self.ty(*v).shape.iter()).any(|d| d.known().is_none()) {
-                true => Fail::Unsupported(format!("{e}; {SETTLE}")),
-                false => Fail::Invalid(Code::Arguments, e.to_string()),
-            }
-        })
-    }
-
-    /// A constant.
-    pub fn constant(&mut self, t: Tensor) -> V {
-        let loc = self.loc.clone();
-        self.im.frame().constant(t, &loc)
-    }
-
-    /// A rank-0 constant, rounded to `dtype`.
-    pub fn scalar(&mut self, dtype: DType, v: f64) -> V {
-        let loc = self.loc.clone();
-        self.im.frame().scalar(dtype, v, &loc)
-    }
-
-    /// A rank-0 constant of the type of `like`.
-    pub fn scalar_like(&mut self, like: V, v: f64) -> V {
-        self.scalar(self.dtype(like), v)
-    }
-
-    /// A list of dimension expressions as an `i64` vector.
-    pub fn dim_vector(&mut self, dims: Vec<Dim>) -> V {
-        let ty = TensorType::known(DType::I64, &[dims.len()]);
-        let loc = self.loc.clone();
-        self.im.frame().contents(ty, dims, &loc)
-    }
-
-    /// One dimension expression as an `i64` scalar.
-    pub fn dim_scalar(&mut self, d: Dim) -> V {
-        let loc = self.loc.clone();
-        self.im.frame().contents(TensorType::scalar(DType::I64), vec![d], &loc)
-    }
-
-    /// A function of one argument.
-    pub fn unary(&mut self, op: UnaryOp, x: V) -> R {
-        self.emit(Op::Unary(op), &[x])
-    }
-
-    /// A function of two arguments.
-    pub fn binary(&mut self, op: BinaryOp, x: V, y: V) -> R {
-        self.emit(Op::Binary(op), &[x, y])
-    }
-
-    /// A function of an argument and a number.
-    pub fn with(&mut self, op: BinaryOp, x: V, y: f64) -> R {
-        let y = self.scalar_like(x, y);
-        self.binary(op, x, y)
-    }
-
-    /// `c ? x : y`.
-    pub fn select(&mut self, c: V, x: V, y: V) -> R {
-        self.emit(Op::Select, &[c, x, y])
-    }
-
-    /// Conversion; nothing where the type is right already.
-    pub fn cast(&mut self, x: V, to: DType) -> R {
-        if self.dtype(x) == to { Ok(x) } else { self.emit(Op::Cast { to }, &[x]) }
-    }
-
-    /// Another shape; nothing where it is right already.
-    pub fn reshape(&mut self, x: V, shape: Vec<Dim>) -> R {
-        if self.ty(x).shape == shape { Ok(x) } else { self.emit(Op::Reshape { shape }, &[x]) }
-    }
-
-    /// Another order of axes; nothing where it is the same.
-    pub fn transpose(&mut self, x: V, perm: Vec<usize>) -> R {
-        if perm.iter().enumerate().all(|(i, p)| i == *p) { Ok(x) } else { self.emit(Op::Transpose { perm }, &[x]) }
-    }
-
-    /// A larger shape; nothing where it is right already.
-    pub fn broadcast(&mut self, x: V, shape: Vec<Dim>) -> R {
-        if self.ty(x).shape == shape { Ok(x) } else { self.emit(Op::Broadcast { shape }, &[x]) }
-    }
-
-    /// A reduction; nothing without axes.
-    pub fn reduce(&mut self, op: ReduceOp, x: V, axes: Vec<usize>, keep: bool) -> R {
-        if axes.is_empty() { Ok(x) } else { self.emit(Op::Reduce { op, axes, keep }, &[x]) }
-    }
-
-    /// Elements `start..start + len` of one axis.
-    pub fn slice_axis(&mut self, x: V, axis: usize, start: Dim, len: Dim) -> R {
-        let shape = self.shape(x);
-        let mut s = Slice { start: vec![Dim::Known(0); shape.len()], len: shape.clone(), step: vec![1; shape.len()] };
-        s.start[axis] = start;
-        s.len[axis] = len;
-        if s.len == shape { Ok(x) } else { self.emit(Op::Slice(s), &[x]) }
-    }
-
-    /// Elements joined along an axis; nothing where there is one.
-    pub fn concat(&mut self, parts: &[V], axis: usize) -> R {
-        if let [one] = parts { Ok(*one) } else { self.emit(Op::Concat { axis }, parts) }
-    }
+    // Emission beyond [`Build`].
 
     /// A vector of one element per channel, reshaped to broadcast over axis 1 of rank `rank`.
     pub fn per_channel(&mut self, v: V, axis: usize, rank: usize) -> R {
         let mut shape = vec![Dim::from(1); rank];
         shape[axis] = product(&self.shape(v));
         self.reshape(v, shape)
-    }
-
-    /// The larger of two extents.
-    pub fn max_dim(&self, a: &Dim, b: &Dim) -> Dim {
-        content::max(a, b, self.symbols())
-    }
-
-    /// The smaller of two extents.
-    pub fn min_dim(&self, a: &Dim, b: &Dim) -> Dim {
-        content::min(a, b, self.symbols())
     }
 
     /// Computes `f` in f32 where the argument is a narrower float, as the standard asks of normalisations.

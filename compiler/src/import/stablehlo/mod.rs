@@ -4,3 +4,4 @@
 //! Every form is read into the same [`syntax::Module`]; one translation makes a graph of that.
 
 pub mod syntax;
+pub mod translate;

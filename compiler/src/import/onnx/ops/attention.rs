@@ -4,7 +4,8 @@
 use beiming_ir::ops::{BinaryOp, Op, PadMode, ReduceOp, Slice, UnaryOp};
 use beiming_ir::types::{DType, Dim};
 
-use super::super::frame::V;
+use super::super::super::build::Build;
+use super::super::super::frame::V;
 use super::super::node::{Cx, R, bad_arguments, bad_attribute};
 use super::super::tensor;
 use super::{Row, row};

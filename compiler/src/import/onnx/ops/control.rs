@@ -4,7 +4,8 @@
 use beiming_ir::ops::{If, Loop, Op, Slice};
 use beiming_ir::types::{DType, Dim, TensorType};
 
-use super::super::frame::V;
+use super::super::super::build::Build;
+use super::super::super::frame::V;
 use super::super::importer::Region;
 use super::super::node::{Cx, R, SETTLE, axis_of, bad_arguments, unsupported};
 use super::super::proto::GraphProto;

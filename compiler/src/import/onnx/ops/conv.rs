@@ -4,7 +4,8 @@
 use beiming_ir::ops::{BinaryOp, Conv, ConvTranspose, Op, PadMode};
 use beiming_ir::types::{DType, Dim};
 
-use super::super::frame::V;
+use super::super::super::build::Build;
+use super::super::super::frame::V;
 use super::super::node::{Cx, R, bad_arguments, bad_attribute, unsupported};
 use super::matmul::centred;
 use super::{Row, row};

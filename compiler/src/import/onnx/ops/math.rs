@@ -3,7 +3,8 @@
 use beiming_ir::ops::{BinaryOp, Op, UnaryOp};
 use beiming_ir::types::DType;
 
-use super::super::frame::V;
+use super::super::super::build::Build;
+use super::super::super::frame::V;
 use super::super::node::{Cx, R, axis_of, bad_attribute, unsupported};
 use super::super::tensor;
 use super::{MANY, Row, row};

@@ -28,7 +28,7 @@ mod softmax;
 use std::collections::HashMap;
 use std::sync::OnceLock;
 
-use super::frame::V;
+use super::super::frame::V;
 use super::node::{Cx, R};
 
 /// Converts one node.

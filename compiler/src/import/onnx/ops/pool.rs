@@ -2,7 +2,8 @@
 
 use beiming_ir::ops::{BinaryOp, Op, Pool, PoolKind, ReduceOp, UnaryOp};
 
-use super::super::frame::V;
+use super::super::super::build::Build;
+use super::super::super::frame::V;
 use super::super::node::{Cx, R, bad_arguments, bad_attribute, unsupported};
 use super::conv::{Window, channels_first, channels_last, fixed_pads};
 use super::{Row, row};

@@ -4,7 +4,8 @@ use beiming_ir::ops::{BinaryOp, Direction, Gru, Loop, Lstm, Op, Real, UnaryOp};
 use beiming_ir::tensor::{Num, Tensor};
 use beiming_ir::types::{DType, Dim, TensorType};
 
-use super::super::frame::V;
+use super::super::super::build::Build;
+use super::super::super::frame::V;
 use super::super::node::{Cx, R, bad_arguments, bad_attribute, unsupported};
 use super::control::first_axis;
 use super::{Row, row};

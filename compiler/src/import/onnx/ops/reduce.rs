@@ -3,7 +3,8 @@
 use beiming_ir::ops::{BinaryOp, Cumulative, Op, ReduceOp, UnaryOp};
 use beiming_ir::types::DType;
 
-use super::super::frame::V;
+use super::super::super::build::Build;
+use super::super::super::frame::V;
 use super::super::node::{Cx, R, axes_of, axis_of, bad_arguments, product};
 use super::{Row, row};
 

@@ -3,7 +3,8 @@
 use beiming_ir::ops::{Coord, Nearest, Op, Real, Resize, ResizeMode};
 use beiming_ir::types::Dim;
 
-use super::super::frame::V;
+use super::super::super::build::Build;
+use super::super::super::frame::V;
 use super::super::node::{Cx, R, axis_of, bad_arguments, bad_attribute, unsupported};
 use super::{Row, row};
 

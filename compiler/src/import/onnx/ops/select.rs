@@ -3,7 +3,8 @@
 use beiming_ir::ops::{Nms, Op, TopK};
 use beiming_ir::types::{DType, Dim};
 
-use super::super::frame::V;
+use super::super::super::build::Build;
+use super::super::super::frame::V;
 use super::super::node::{Cx, R, axis_of, bad_arguments, product};
 use super::{Row, row};
 

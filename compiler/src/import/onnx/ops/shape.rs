@@ -2,7 +2,8 @@
 
 use beiming_ir::types::Dim;
 
-use super::super::frame::V;
+use super::super::super::build::Build;
+use super::super::super::frame::V;
 use super::super::node::{Cx, R, axes_of, axis_of, bad_arguments, bad_attribute, product, unsupported};
 use super::{Row, row};
 

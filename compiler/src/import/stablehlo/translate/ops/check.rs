@@ -1,0 +1,66 @@
+//! Checks that conformance programs make of their own results.
+
+use super::super::super::super::fail::{R, bad_arguments};
+use super::super::super::syntax::Attr;
+use super::super::Criterion;
+use super::super::cx::Cx;
+use super::super::value::Val;
+use super::source::dense;
+use super::{Row, any};
+
+pub const OPS: &[Row] = &[
+    any("check.expect_almost_eq", |cx| pair(cx, almost)),
+    any("check.expect_almost_eq_const", |cx| constant(cx, almost)),
+    any("check.expect_close", |cx| pair(cx, close)),
+    any("check.expect_eq", |cx| pair(cx, equal)),
+    any("check.expect_eq_const", |cx| constant(cx, equal)),
+];
+
+/// The tolerance of `expect_almost_eq` where none is given.
+const TOLERANCE: f64 = 1e-4;
+
+/// Units in the last place of `expect_close` where none are given.
+const ULPS: i64 = 3;
+
+type Rule = fn(&Cx<'_, '_>) -> R<Criterion>;
+
+fn equal(_: &Cx<'_, '_>) -> R<Criterion> {
+    Ok(Criterion::Equal)
+}
+
+fn almost(cx: &Cx<'_, '_>) -> R<Criterion> {
+    Ok(Criterion::AlmostEqual(cx.float_opt("tolerance")?.unwrap_or(TOLERANCE)))
+}
+
+fn close(cx: &Cx<'_, '_>) -> R<Criterion> {
+    let ulps = |name, default| R::Ok(u64::try_from(cx.int_opt(name)?.unwrap_or(default)).unwrap_or(0));
+    Ok(Criterion::Close { min: ulps("min_ulp_difference", 0)?, max: ulps("max_ulp_difference", ULPS)? })
+}
+
+fn pair(cx: &mut Cx<'_, '_>, rule: Rule) -> R<Vec<Val>> {
+    let criterion = rule(cx)?;
+    let (got, want) = (cx.val(0)?, cx.val(1)?);
+    let place = cx.loc.place.clone();
+    cx.walk.check(criterion, &got, &want, &place)?;
+    Ok(vec![])
+}
+
+fn constant(cx: &mut Cx<'_, '_>, rule: Rule) -> R<Vec<Val>> {
+    let criterion = rule(cx)?;
+    let got = cx.val(0)?;
+    let Some(Attr::Dense(d)) = cx.attr("value") else { return bad_arguments("attribute `value` must be `dense<..>`") };
+    let want = dense(cx, d)?;
+    let place = cx.loc.place.clone();
+    cx.walk.check(criterion, &got, &want, &place)?;
+    Ok(vec![])
+}
+
+/// The check that a custom call is, by its target.
+pub fn custom(target: &str) -> Option<super::Convert> {
+    Some(match target {
+        "check.expect_eq" => |cx| pair(cx, equal),
+        "check.expect_almost_eq" => |cx| pair(cx, almost),
+        "check.expect_close" => |cx| pair(cx, close),
+        _ => return None,
+    })
+}
