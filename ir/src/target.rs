@@ -1,5 +1,7 @@
 //! Targets: what the code is for, as numbers. The cost model, the tiler and the backends read these and nothing else.
 
+pub mod npu;
+
 /// A machine.
 #[derive(Clone, PartialEq, Debug, serde::Serialize, serde::Deserialize)]
 pub struct Target {

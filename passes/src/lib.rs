@@ -11,6 +11,7 @@ mod identities;
 pub mod layout;
 pub mod lower;
 pub mod merge_siblings;
+pub mod npu;
 mod rebuild;
 mod regions;
 pub mod report;
