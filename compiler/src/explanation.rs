@@ -182,11 +182,8 @@ fn collect(graph: &Graph, target: &Target, out: &mut Vec<Group>) {
             bytes: cost.bytes.round(),
             kernels: vec![],
         });
-        let regions = match &n.op {
-            Op::If(p) => vec![p.then_region, p.else_region],
-            Op::Loop(p) => vec![p.body],
-            _ => vec![],
-        };
+        // A scalar function is part of its op's kernel, not a group.
+        let regions = if matches!(n.op, Op::If(_) | Op::Loop(_)) { n.op.regions() } else { vec![] };
         regions.into_iter().for_each(|r| collect(graph.region(r), target, out));
     }
 }

@@ -39,6 +39,14 @@ fn every_op() -> Vec<Op> {
             BodyNode { op: Op::Reduce { op: ReduceOp::Sum, axes: vec![1], keep: true }, args: vec![Arg::Node(0)] },
         ],
     });
+    let window_dims = || WindowDims {
+        offsets: vec![3, 4],
+        collapsed: vec![1],
+        data_batch: vec![0],
+        indices_batch: vec![1],
+        map: vec![2, 1],
+        index_dim: 3,
+    };
     let mut ops = vec![
         Op::Constant(ConstId(0)),
         Op::DimValue { dims: dims() },
@@ -71,6 +79,25 @@ fn every_op() -> Vec<Op> {
         Op::NonZero { count: dim("`non zero`") },
         Op::Lstm(Lstm { direction: Direction::Bidirectional, hidden: 8, clip: Some(1.5.into()), input_forget: true }),
         Op::Gru(Gru { direction: Direction::Reverse, hidden: 8, clip: None, linear_before_reset: true }),
+        Op::GatherWindow(GatherWindow { dims: window_dims(), sizes: dims(), sorted: true }),
+        Op::ScatterWindow(ScatterWindow { dims: window_dims(), sorted: false, unique: true, region: RegionId(3) }),
+        Op::ReduceWith { axes: vec![0, 2], region: RegionId(1) },
+        Op::WindowReduce(WindowReduce {
+            window: vec![3, 1],
+            strides: vec![2, 1],
+            base_dilations: vec![1, 2],
+            window_dilations: vec![3, 1],
+            pads: vec![(-1, 2), (0, 0)],
+            region: RegionId(0),
+        }),
+        Op::SelectAndScatter(SelectAndScatter {
+            window: vec![2],
+            strides: vec![2],
+            pads: vec![(0, -1)],
+            select: RegionId(0),
+            scatter: RegionId(1),
+        }),
+        Op::SortBy { axis: 1, stable: true, region: RegionId(0) },
         Op::If(If { then_region: RegionId(0), else_region: RegionId(1) }),
         Op::Loop(beiming_ir::ops::Loop { body: RegionId(0), state: 2, trips: dim("T") }),
         Op::Fused(body.clone()),
@@ -143,6 +170,12 @@ fn variant(op: &Op) -> u32 {
         Op::Loop(_) => 36,
         Op::Fused(_) => 37,
         Op::Tiled { .. } => 38,
+        Op::GatherWindow(_) => 39,
+        Op::ScatterWindow(_) => 40,
+        Op::ReduceWith { .. } => 41,
+        Op::WindowReduce(_) => 42,
+        Op::SelectAndScatter(_) => 43,
+        Op::SortBy { .. } => 44,
     }
 }
 
@@ -183,7 +216,7 @@ fn every_op_round_trips() {
         let loc = Loc { op: name, ..Loc::default() };
         g.push_typed(op, vec![x, x], vec![TensorType::scalar(DType::F32), TensorType::known(DType::Bool, &[0])], loc);
     }
-    assert_eq!(seen.len(), 39, "an example of every variant");
+    assert_eq!(seen.len(), 45, "an example of every variant");
     let text = round_trips(&g);
     assert!(text.contains("Conv(strides:[1,2],dilations:[1,1],pads:[(0,-1),(3,3)],groups:4) %0, %0 : f32[], bool[0]"), "{text}");
 }

@@ -3,7 +3,7 @@
 use std::collections::HashMap;
 
 use beiming_ir::graph::{ConstId, Graph, Loc, Node, RegionId, ValueId};
-use beiming_ir::ops::{If, InferError, Loop, Op};
+use beiming_ir::ops::{InferError, Op};
 use beiming_ir::tensor::Tensor;
 use beiming_ir::types::{DType, TensorType};
 
@@ -139,12 +139,7 @@ impl<'a> Rebuild<'a> {
                 self.set(node.outputs[0], v);
                 return Ok(());
             }
-            Op::If(p) => {
-                let (then_region, else_region) = (self.region(p.then_region), self.region(p.else_region));
-                Op::If(If { then_region, else_region })
-            }
-            Op::Loop(p) => Op::Loop(Loop { body: self.region(p.body), ..p.clone() }),
-            op => op.clone(),
+            op => op.map_regions(&mut |r| self.region(r)),
         };
         let key = (op, inputs);
         let outputs = match self.seen.get(&key) {

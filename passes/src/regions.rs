@@ -162,9 +162,7 @@ fn inline(r: &mut Rebuild, region: &Graph, captures: &[ValueId], node: &Node) ->
                 map[n.outputs[0].index()] = Some(r.constant(t, &n.loc));
                 continue;
             }
-            Op::If(p) => Op::If(If { then_region: bring(p.then_region), else_region: bring(p.else_region) }),
-            Op::Loop(p) => Op::Loop(Loop { body: bring(p.body), ..p.clone() }),
-            op => op.clone(),
+            op => op.map_regions(&mut bring),
         };
         let types = n.outputs.iter().map(|v| region.ty(*v).clone()).collect();
         let outputs = r.new.push_typed(op, inputs, types, n.loc.clone());

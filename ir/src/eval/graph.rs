@@ -3,7 +3,8 @@
 use super::{Ctx, Dims, EvalError};
 use crate::graph::{Graph, NodeId};
 use crate::ops::{
-    Op, control, conv, elementwise, fused, gather, infer, matmul, recurrent, reduce, resize, select, shape, source,
+    Op, control, conv, elementwise, fused, gather, gather_window, infer, matmul, recurrent, reduce, reducer, resize, select,
+    shape, sort, source,
 };
 use crate::tensor::Tensor;
 use crate::types::{Dim, TensorType};
@@ -182,12 +183,18 @@ fn dispatch(op: &Op, args: &[Tensor], ctx: &Ctx) -> Result<Vec<Tensor>, EvalErro
         Op::GatherElements { axis } => gather::eval_gather_elements(*axis, args, ctx),
         Op::GatherNd { batch } => gather::eval_gather_nd(*batch, args, ctx),
         Op::Scatter(p) => gather::eval_scatter(p, args, ctx),
+        Op::GatherWindow(p) => gather_window::eval_gather_window(p, args, ctx),
+        Op::ScatterWindow(p) => gather_window::eval_scatter_window(p, args, ctx),
         Op::Resize(p) => resize::eval_resize(p, args, ctx),
         Op::TopK(p) => select::eval_topk(p, args, ctx),
         Op::Nms(p) => select::eval_nms(p, args, ctx),
         Op::NonZero { count } => select::eval_nonzero(count, args, ctx),
         Op::Lstm(p) => recurrent::eval_lstm(p, args, ctx),
         Op::Gru(p) => recurrent::eval_gru(p, args, ctx),
+        Op::ReduceWith { axes, region } => reducer::eval_reduce_with(axes, *region, args, ctx),
+        Op::WindowReduce(p) => reducer::eval_window_reduce(p, args, ctx),
+        Op::SelectAndScatter(p) => reducer::eval_select_and_scatter(p, args, ctx),
+        Op::SortBy { axis, region, .. } => sort::eval_sort(*axis, *region, args, ctx),
         Op::If(p) => control::eval_if(p, args, ctx),
         Op::Loop(p) => control::eval_loop(p, args, ctx),
         Op::Fused(body) => fused::eval_fused(body, args, ctx),

@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use super::{Body, BodyNode, Loop, Nms, Op, Resize, Slice, TopK};
+use super::{Body, BodyNode, GatherWindow, Loop, Nms, Op, Resize, Slice, TopK};
 use crate::types::Dim;
 
 impl Op {
@@ -21,6 +21,7 @@ impl Op {
             Op::TopK(t) => Op::TopK(TopK { k: f(&t.k), ..t.clone() }),
             Op::Nms(n) => Op::Nms(Nms { count: f(&n.count), ..n.clone() }),
             Op::NonZero { count } => Op::NonZero { count: f(count) },
+            Op::GatherWindow(p) => Op::GatherWindow(GatherWindow { sizes: all(&p.sizes), ..p.clone() }),
             Op::Loop(l) => Op::Loop(Loop { trips: f(&l.trips), ..l.clone() }),
             Op::Fused(body) => Op::Fused(map_body(body, f)),
             Op::Tiled { body, tile } => Op::Tiled { body: map_body(body, f), tile: *tile },
@@ -48,6 +49,11 @@ impl Op {
             | Op::Scatter(_)
             | Op::Lstm(_)
             | Op::Gru(_)
+            | Op::ScatterWindow(_)
+            | Op::ReduceWith { .. }
+            | Op::WindowReduce(_)
+            | Op::SelectAndScatter(_)
+            | Op::SortBy { .. }
             | Op::If(_) => self.clone(),
         }
     }

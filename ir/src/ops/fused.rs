@@ -67,7 +67,7 @@ fn walk<T: Clone>(
     let mut values: Vec<T> = Vec::with_capacity(body.nodes.len());
     let mut last = Err("the group is empty".to_string());
     for (i, node) in body.nodes.iter().enumerate() {
-        if matches!(node.op, Op::Constant(_) | Op::If(_) | Op::Loop(_) | Op::Fused(_) | Op::Tiled { .. }) {
+        if matches!(node.op, Op::Constant(_) | Op::Fused(_) | Op::Tiled { .. }) || !node.op.regions().is_empty() {
             return Err(format!("node {i} of the group is `{}`, which cannot be fused", node.op.name()));
         }
         let value = |a: &Arg| match *a {

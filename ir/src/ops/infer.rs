@@ -2,7 +2,10 @@
 
 use thiserror::Error;
 
-use super::{Op, control, conv, elementwise, fused, gather, matmul, recurrent, reduce, resize, select, shape, source};
+use super::{
+    Op, control, conv, elementwise, fused, gather, gather_window, matmul, recurrent, reduce, reducer, resize, select, shape,
+    sort, source,
+};
 use crate::graph::Graph;
 use crate::types::{Dim, Symbols, TensorType};
 
@@ -78,12 +81,18 @@ fn dispatch(op: &Op, inputs: &[&TensorType], g: &Graph) -> Result<Vec<TensorType
         Op::GatherElements { axis } => gather::infer_gather_elements(*axis, inputs, g),
         Op::GatherNd { batch } => gather::infer_gather_nd(*batch, inputs, g),
         Op::Scatter(p) => gather::infer_scatter(p, inputs, g),
+        Op::GatherWindow(p) => gather_window::infer_gather_window(p, inputs, g),
+        Op::ScatterWindow(p) => gather_window::infer_scatter_window(p, inputs, g),
         Op::Resize(p) => resize::infer_resize(p, inputs, g),
         Op::TopK(p) => select::infer_topk(p, inputs, g),
         Op::Nms(p) => select::infer_nms(p, inputs, g),
         Op::NonZero { count } => select::infer_nonzero(count, inputs, g),
         Op::Lstm(p) => recurrent::infer_lstm(p, inputs, g),
         Op::Gru(p) => recurrent::infer_gru(p, inputs, g),
+        Op::ReduceWith { axes, region } => reducer::infer_reduce_with(axes, *region, inputs, g),
+        Op::WindowReduce(p) => reducer::infer_window_reduce(p, inputs, g),
+        Op::SelectAndScatter(p) => reducer::infer_select_and_scatter(p, inputs, g),
+        Op::SortBy { axis, region, .. } => sort::infer_sort(*axis, *region, inputs, g),
         Op::If(p) => control::infer_if(p, inputs, g),
         Op::Loop(p) => control::infer_loop(p, inputs, g),
         Op::Fused(body) => fused::infer_fused(body, inputs, g),

@@ -8,17 +8,21 @@ pub mod conv;
 pub mod elementwise;
 pub mod fused;
 pub mod gather;
+pub mod gather_window;
 pub mod matmul;
 pub mod recurrent;
 pub mod reduce;
+pub mod reducer;
 pub mod resize;
 pub mod select;
 pub mod shape;
+pub mod sort;
 pub mod source;
 
 mod dims;
 mod index;
 mod infer;
+mod region;
 #[cfg(test)]
 mod testing;
 pub(crate) mod walk;
@@ -28,16 +32,18 @@ pub use conv::{Conv, ConvTranspose, Pool, PoolKind};
 pub use elementwise::{BinaryOp, UnaryOp};
 pub use fused::{Arg, Body, BodyNode, Tile};
 pub use gather::{Scatter, ScatterMode};
+pub use gather_window::{GatherWindow, ScatterWindow, WindowDims};
 pub use infer::{InferError, MAX_ELEMENTS, broadcast_shapes, check_extents, infer, same_extent, unify_extent};
 pub use recurrent::{Direction, Gru, Lstm};
 pub use reduce::{Cumulative, NormKind, ReduceOp};
+pub use reducer::{SelectAndScatter, WindowReduce};
 pub use resize::{Coord, Nearest, Resize, ResizeMode};
 pub use select::{Nms, TopK};
 pub use shape::{PadMode, Slice};
 
 use std::sync::Arc;
 
-use crate::graph::ConstId;
+use crate::graph::{ConstId, RegionId};
 use crate::types::{DType, Dim};
 
 /// A float in a payload, ordered and hashed by its bits so that ops can be e-graph nodes.
@@ -150,6 +156,10 @@ pub enum Op {
     GatherNd { batch: usize },
     /// Scatter in three addressings; see [`Scatter`].
     Scatter(Scatter),
+    /// Windows at run-time starts, which are clamped; see [`GatherWindow`]. Indices of any integer type, never from the end.
+    GatherWindow(GatherWindow),
+    /// Updates at run-time starts by a region; see [`ScatterWindow`].
+    ScatterWindow(ScatterWindow),
     /// Resampling; arguments: data.
     Resize(Resize),
 
@@ -167,6 +177,18 @@ pub enum Op {
     Lstm(Lstm),
     /// Gated recurrent unit.
     Gru(Gru),
+
+    // Scalar functions as regions.
+    /// `(data.. n, init.. n) -> n`: folds the region `(accumulator.. n, element.. n) -> n` over `axes` (sorted), which vanish,
+    /// from the initial values. The order is open where floats permit none to be named; `eval` goes row-major.
+    ReduceWith { axes: Vec<usize>, region: RegionId },
+    /// Windows reduced by a region; see [`WindowReduce`].
+    WindowReduce(WindowReduce),
+    /// `(operand, source, init)`; see [`SelectAndScatter`].
+    SelectAndScatter(SelectAndScatter),
+    /// `(data.. n) -> n`: sorts the tuples along an axis by the region `(a0, b0, a1, b1, ..) -> bool`, true where a comes
+    /// before b. All that is lowered is stable; the flag records what was asked.
+    SortBy { axis: usize, stable: bool, region: RegionId },
 
     // Control flow.
     /// `(cond: bool[], captures..)`; both regions take the captures.
@@ -217,12 +239,18 @@ impl Op {
             Op::GatherElements { .. } => "gather_elements",
             Op::GatherNd { .. } => "gather_nd",
             Op::Scatter(_) => "scatter",
+            Op::GatherWindow(_) => "gather_window",
+            Op::ScatterWindow(_) => "scatter_window",
             Op::Resize(_) => "resize",
             Op::TopK(_) => "topk",
             Op::Nms(_) => "nms",
             Op::NonZero { .. } => "nonzero",
             Op::Lstm(_) => "lstm",
             Op::Gru(_) => "gru",
+            Op::ReduceWith { .. } => "reduce_with",
+            Op::WindowReduce(_) => "window_reduce",
+            Op::SelectAndScatter(_) => "select_and_scatter",
+            Op::SortBy { .. } => "sort_by",
             Op::If(_) => "if",
             Op::Loop(_) => "loop",
             Op::Fused(_) => "fused",

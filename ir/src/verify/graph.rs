@@ -88,7 +88,7 @@ fn node(g: &Graph, i: usize, n: &Node, regions_right: bool, report: &mut Report)
         report.add(&place, format!("result %{} does not exist", v.0));
         return;
     }
-    if !regions_right && matches!(n.op, crate::ops::Op::If(_) | crate::ops::Op::Loop(_)) {
+    if !regions_right && !n.op.regions().is_empty() {
         return;
     }
     let inputs: Vec<&TensorType> = n.inputs.iter().map(|v| g.ty(*v)).collect();

@@ -47,6 +47,7 @@ pub fn role(op: &Op) -> Role {
         Op::Gather { .. }
         | Op::GatherElements { .. }
         | Op::GatherNd { .. }
+        | Op::GatherWindow(_)
         | Op::DynamicSlice { .. }
         | Op::Iota { .. }
         | Op::DimValue { .. } => Role::Indexed,
@@ -67,6 +68,11 @@ pub fn role(op: &Op) -> Role {
         | Op::NonZero { .. }
         | Op::Lstm(_)
         | Op::Gru(_)
+        | Op::ReduceWith { .. }
+        | Op::WindowReduce(_)
+        | Op::SelectAndScatter(_)
+        | Op::SortBy { .. }
+        | Op::ScatterWindow(_)
         | Op::If(_)
         | Op::Loop(_)
         | Op::Fused(_)

@@ -4,7 +4,7 @@ use std::collections::HashMap;
 use std::sync::Arc;
 
 use beiming_ir::graph::{Graph, Loc, ValueId};
-use beiming_ir::ops::{If, Loop, Op};
+use beiming_ir::ops::Op;
 use egg::Id;
 
 use super::extract::Extraction;
@@ -179,15 +179,8 @@ impl Builder<'_> {
         } {
             types.push(ty(self.eg, id).clone());
         }
-        let region = |g: &mut Graph, r| g.add_region(Graph::clone(self.eg.analysis.shell.region(r)));
-        let op = match &**op {
-            Op::If(p) => {
-                let then_region = region(&mut self.new, p.then_region);
-                Op::If(If { then_region, else_region: region(&mut self.new, p.else_region) })
-            }
-            Op::Loop(p) => Op::Loop(Loop { body: region(&mut self.new, p.body), ..p.clone() }),
-            op => op.clone(),
-        };
+        let (shell, new) = (&self.eg.analysis.shell, &mut self.new);
+        let op = op.map_regions(&mut |r| new.add_region(Graph::clone(shell.region(r))));
         let loc: Loc = loc.clone();
         let outputs = self.new.push_typed(op, inputs, types, loc);
         self.done.insert(first, outputs.clone());
