@@ -185,6 +185,37 @@ impl Frame {
         })
     }
 
+    /// True where `v` is the position along `axis`, by the op that makes it.
+    pub fn is_iota(&self, v: V, axis: usize) -> bool {
+        let def = self.vals[v.0 as usize].id.and_then(|id| self.graph.def(id));
+        matches!(def.map(|n| &n.op), Some(Op::Iota { axis: a, .. }) if *a == axis)
+    }
+
+    /// The value `i` where `v` is `i < 0 ? i + extent : i` under whatever shape, as programs write indices that may count from
+    /// the end.
+    pub fn wrapped_index(&self, v: V, extent: &Dim) -> Option<V> {
+        let def = |id: ValueId| self.graph.def(id).map(|n| (&n.op, n.inputs.as_slice()));
+        let peel = |mut id: ValueId| {
+            while let Some((Op::Reshape { .. } | Op::Broadcast { .. }, [x])) = def(id) {
+                id = *x;
+            }
+            id
+        };
+        let holds = |id: ValueId, want: i64| match def(peel(id)) {
+            Some((Op::Constant(c), _)) => {
+                let t = &self.graph.consts[c.index()];
+                t.dtype.is_int() && t.len() == 1 && t.get(0) == Num::Int(want.into())
+            }
+            _ => false,
+        };
+        let Some((Op::Select, [cond, end, i])) = def(peel(self.vals[v.0 as usize].id?)) else { return None };
+        let negative = matches!(def(*cond), Some((Op::Binary(BinaryOp::Lt), [x, zero])) if x == i && holds(*zero, 0));
+        let extent = extent.known()?;
+        let raised = matches!(def(*end), Some((Op::Binary(BinaryOp::Add), [x, n])) if x == i && holds(*n, extent));
+        let found = self.vals.iter().position(|val| val.id == Some(*i))?;
+        (negative && raised).then_some(V(found as u32))
+    }
+
     /// Names a value as the source model does, unless it has a name.
     pub fn name(&mut self, v: V, name: &str) {
         if let Some(id) = self.vals[v.0 as usize].id

@@ -360,14 +360,4 @@ impl<'m> Walk<'m> {
         }
         Ok(Region { frame, captures: level.captures, results })
     }
-
-    /// Builds a region out of a block whose arguments have the structure of `like`.
-    pub fn block_region(&mut self, label: &str, block: &'m Block, like: &[Val]) -> R<Region> {
-        let types: Vec<TensorType> = flatten(like).iter().map(|v| self.top().ty(*v).clone()).collect();
-        let like = like.to_vec();
-        self.region(label, &types, |walk, formals| {
-            let args = rebuild(&like, formals).ok_or(Fail::Poisoned)?;
-            Ok(flatten(&walk.block(block, &args)?))
-        })
-    }
 }

@@ -4,14 +4,20 @@
 //! and is the judge of arguments that do not fit.
 
 pub mod check;
+pub mod collective;
 pub mod complex;
 pub mod control;
+pub mod convolution;
 pub mod custom_call;
 pub mod dot;
+pub mod dynamic;
 pub mod elementwise;
+pub mod gather;
 pub mod reduce;
+pub mod region;
 pub mod shape;
 pub mod source;
+pub mod window;
 
 use std::collections::HashMap;
 use std::sync::OnceLock;
@@ -65,8 +71,22 @@ pub const fn any(name: &'static str, convert: Convert) -> Row {
 }
 
 /// The operations of every family.
-const FAMILIES: &[&[Row]] =
-    &[check::OPS, complex::OPS, control::OPS, custom_call::OPS, dot::OPS, elementwise::OPS, reduce::OPS, shape::OPS, source::OPS];
+const FAMILIES: &[&[Row]] = &[
+    check::OPS,
+    collective::OPS,
+    complex::OPS,
+    control::OPS,
+    convolution::OPS,
+    custom_call::OPS,
+    dot::OPS,
+    dynamic::OPS,
+    elementwise::OPS,
+    gather::OPS,
+    reduce::OPS,
+    shape::OPS,
+    source::OPS,
+    window::OPS,
+];
 
 type Table = HashMap<&'static str, Vec<(Kind, Convert)>>;
 

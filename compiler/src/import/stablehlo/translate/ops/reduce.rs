@@ -1,68 +1,18 @@
 //! Reductions. A reducer that is a known function becomes a core reduction; others run as regions.
 
-use beiming_ir::ops::{BinaryOp, ReduceOp};
+use beiming_ir::ops::{Op, ReduceOp};
+use beiming_ir::tensor::Num;
 use beiming_ir::types::DType;
 
 use super::super::super::super::build::Build;
-use super::super::super::super::fail::{R, bad_arguments, unsupported};
+use super::super::super::super::fail::{Fail, R, bad_arguments};
 use super::super::super::super::frame::V;
-use super::super::super::syntax::Block;
 use super::super::cx::Cx;
-use super::super::value::Val;
-use super::{Row, real};
+use super::super::value::{Val, flatten, rebuild};
+use super::region::{is_identity, known_function, reducer, reduction, signature, step};
+use super::{Row, any};
 
-pub const OPS: &[Row] = &[real("stablehlo.reduce", reduce)];
-
-/// The binary function that a block of two arguments is, where it is one operation on them.
-pub fn known_function(block: &Block) -> Option<BinaryOp> {
-    let [a, b] = block.args[..] else { return None };
-    let [op, ret] = block.ops.as_slice() else { return None };
-    let own = op.operands.as_slice() == [a, b] || op.operands.as_slice() == [b, a];
-    if !own || ret.operands != op.results {
-        return None;
-    }
-    Some(match &*op.name {
-        "stablehlo.add" => BinaryOp::Add,
-        "stablehlo.multiply" => BinaryOp::Mul,
-        "stablehlo.maximum" => BinaryOp::Max,
-        "stablehlo.minimum" => BinaryOp::Min,
-        "stablehlo.and" => BinaryOp::And,
-        "stablehlo.or" => BinaryOp::Or,
-        "stablehlo.xor" => BinaryOp::Xor,
-        _ => return None,
-    })
-}
-
-/// The core reduction by a function on elements of a type.
-pub fn reducer(f: BinaryOp, dtype: DType) -> Option<ReduceOp> {
-    Some(match (f, dtype == DType::Bool) {
-        (BinaryOp::And | BinaryOp::Mul | BinaryOp::Min, true) => ReduceOp::All,
-        (BinaryOp::Or | BinaryOp::Add | BinaryOp::Max, true) => ReduceOp::Any,
-        (BinaryOp::Add, false) => ReduceOp::Sum,
-        (BinaryOp::Mul, false) => ReduceOp::Prod,
-        (BinaryOp::Max, false) => ReduceOp::Max,
-        (BinaryOp::Min, false) => ReduceOp::Min,
-        _ => return None,
-    })
-}
-
-/// The function that a core reduction repeats.
-pub fn step(op: ReduceOp) -> BinaryOp {
-    match op {
-        ReduceOp::Sum | ReduceOp::Mean => BinaryOp::Add,
-        ReduceOp::Prod => BinaryOp::Mul,
-        ReduceOp::Max => BinaryOp::Max,
-        ReduceOp::Min => BinaryOp::Min,
-        ReduceOp::All => BinaryOp::And,
-        ReduceOp::Any => BinaryOp::Or,
-    }
-}
-
-/// True where `init` always holds the value that the reduction starts from anyway.
-pub fn is_identity(cx: &Cx<'_, '_>, init: V, op: ReduceOp) -> bool {
-    let Some(t) = cx.top().const_of(init) else { return false };
-    t.len() == 1 && t.get(0) == op.identity(t.dtype)
-}
+pub const OPS: &[Row] = &[any("stablehlo.map", map), any("stablehlo.reduce", reduce)];
 
 fn reduce(cx: &mut Cx<'_, '_>) -> R<Vec<Val>> {
     let n = cx.args.len() / 2;
@@ -70,16 +20,74 @@ fn reduce(cx: &mut Cx<'_, '_>) -> R<Vec<Val>> {
         return bad_arguments("it takes pairs of data and initial values");
     }
     let block = cx.block(0)?;
-    let all = cx.plains(0)?;
+    let all = cx.args.clone();
     let (data, inits) = all.split_at(n);
-    let mut axes = cx.axes("dimensions", cx.rank(data[0]))?;
+    let mut axes = cx.axes("dimensions", cx.shape_of(&data[0])?.len())?;
     axes.sort_unstable();
-    if let ([x], Some(f)) = (data, known_function(block))
-        && let Some(op) = reducer(f, cx.dtype(*x))
-    {
-        let v = cx.reduce(op, *x, axes, false)?;
-        let v = if is_identity(cx, inits[0], op) { v } else { cx.binary(step(op), v, inits[0])? };
-        return Ok(vec![Val::Plain(v)]);
+    if let ([x], Some(f)) = (data, known_function(block)) {
+        let planes = flatten(data);
+        let whole = matches!(x, Val::Plain(_)) || f == beiming_ir::ops::BinaryOp::Add && matches!(x, Val::Complex(..));
+        if let (true, Some(op)) = (whole, planes.first().and_then(|v| reduction(f, cx.dtype(*v)))) {
+            let pair = [x.clone(), inits[0].clone()];
+            return Ok(vec![cx.zip(&pair, |cx, v| {
+                let out = cx.reduce(op, v[0], axes.clone(), false)?;
+                if is_identity(cx, v[1], op) { Ok(out) } else { cx.binary(step(op), out, v[1]) }
+            })?]);
+        }
     }
-    unsupported("its reducer is not a known function")
+    if let Some(found) = arg_reduce(cx, &axes)? {
+        return Ok(found);
+    }
+    let region = reducer(cx, block, data)?;
+    let args = flatten(&all);
+    let outs = cx.emit_all(Op::ReduceWith { axes, region }, &args)?;
+    rebuild(data, &outs).ok_or(Fail::Poisoned)
+}
+
+/// Reducers that keep the larger or smaller of two values together with its position, the first of equal ones: of floats,
+/// where NaN wins, and of integers.
+const ARG_REDUCERS: &[(bool, &str)] = &[
+    (true, "GT 0 2; NE 0 0; or 4 5; EQ 0 2; LT 1 3; and 7 8; or 6 9; select 6 0 2; select 10 1 3; return 11 12"),
+    (false, "LT 0 2; NE 0 0; or 4 5; EQ 0 2; LT 1 3; and 7 8; or 6 9; select 6 0 2; select 10 1 3; return 11 12"),
+    (true, "GT 0 2; EQ 0 2; LT 1 3; and 5 6; or 4 7; select 4 0 2; select 8 1 3; return 9 10"),
+    (false, "LT 0 2; EQ 0 2; LT 1 3; and 5 6; or 4 7; select 4 0 2; select 8 1 3; return 9 10"),
+];
+
+fn arg_reduce(cx: &mut Cx<'_, '_>, axes: &[usize]) -> R<Option<Vec<Val>>> {
+    let ([Val::Plain(x), Val::Plain(i), Val::Plain(x0), Val::Plain(i0)], [axis]) = (cx.args.as_slice(), axes) else {
+        return Ok(None);
+    };
+    let (x, i, x0, i0, axis) = (*x, *i, *x0, *i0, *axis);
+    let written = signature(cx.block(0)?);
+    let Some((max, _)) = ARG_REDUCERS.iter().find(|(_, s)| *s == written) else { return Ok(None) };
+    let op = if *max { ReduceOp::Max } else { ReduceOp::Min };
+    let starts_low = is_identity(cx, x0, op) && cx.top().const_of(i0).is_some_and(|t| t.get(0) == Num::Int(0));
+    // Over no elements the initial values are the result, which the core op does not have.
+    let some = cx.shape(x)[axis].known().is_some_and(|e| e > 0);
+    if !starts_low || !some || !counts_along(cx, i, axis) || cx.dtype(x) == DType::Bool {
+        return Ok(None);
+    }
+    let value = cx.reduce(op, x, vec![axis], false)?;
+    let at = cx.emit(Op::ArgReduce { max: *max, axis, keep: false, last: false }, &[x])?;
+    let at = cx.cast(at, cx.dtype(i))?;
+    Ok(Some(vec![Val::Plain(value), Val::Plain(at)]))
+}
+
+/// True where `v` holds the position along `axis` everywhere.
+pub fn counts_along(cx: &Cx<'_, '_>, v: V, axis: usize) -> bool {
+    if let Some(t) = cx.top().const_of(v) {
+        let inner: usize = t.shape[axis + 1..].iter().product();
+        return (0..t.len()).all(|k| t.get(k) == Num::Int((k / inner % t.shape[axis]) as i128));
+    }
+    cx.top().is_iota(v, axis)
+}
+
+/// An elementwise function given as a region of scalars: it is inlined over the whole tensors.
+fn map(cx: &mut Cx<'_, '_>) -> R<Vec<Val>> {
+    let block = cx.block(0)?;
+    let args = cx.args.clone();
+    let Some(first) = args.first() else { return bad_arguments("it has no arguments") };
+    let shape = cx.shape_of(first)?;
+    let results = cx.walk.block(block, &args)?;
+    results.iter().map(|r| cx.map(r, |cx, v| cx.broadcast(v, shape.clone()))).collect()
 }
