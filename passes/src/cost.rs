@@ -301,6 +301,8 @@ pub fn is_transcendental(u: UnaryOp) -> bool {
             | Tanh
             | Asinh
             | Acosh
+            | Cbrt
+            | Erfc
             | Atanh
             | Erf
             | Sigmoid

@@ -111,8 +111,8 @@ fn unary(g: &Graph, u: UnaryOp, x: ValueId) -> Option<ValueId> {
     match (u, i) {
         (Neg, Neg) | (Not, Not) | (BitNot, BitNot) => Some(inner.inputs[0]),
         // Once is enough.
-        (Abs, Abs) | (Floor, Floor | Ceil | Round | Trunc) | (Ceil, Floor | Ceil | Round | Trunc) => Some(x),
-        (Round, Floor | Ceil | Round | Trunc) | (Trunc, Floor | Ceil | Round | Trunc) => Some(x),
+        (Abs, Abs) => Some(x),
+        (Floor | Ceil | Round | RoundAway | Trunc, Floor | Ceil | Round | RoundAway | Trunc) => Some(x),
         _ => None,
     }
 }

@@ -84,7 +84,8 @@ impl Gen<'_, '_> {
             IsNan | IsInf => return Ok(ll.zero(self.like(v, ll.i1()))),
             Not if d == DType::Bool => return Ok(ll.not(v)),
             BitNot if d.is_int() => ll.not(v),
-            Floor | Ceil | Round | Trunc if !float => return Ok(v),
+            Popcount | LeadingZeros if d.is_int() => self.count_bits(op == Popcount, d, v),
+            Floor | Ceil | Round | RoundAway | Trunc if !float => return Ok(v),
             _ if float => match (Math { ll }.unary(op, v)) {
                 Some(v) => v,
                 None => return self.unsupported(format!("{} of {d}", op.name())),
@@ -92,6 +93,20 @@ impl Gen<'_, '_> {
             _ => return self.unsupported(format!("{} of {d}", op.name())),
         };
         self.round(d, r)
+    }
+
+    /// Number of ones, or of zeros above the highest one, among the bits of an integer of type `d`.
+    fn count_bits(&self, ones: bool, d: DType, v: V) -> V {
+        let ll = self.ll;
+        let t = ll.ty(v);
+        // Types below eight bits are extended to a byte, with their sign.
+        let spare = 8 - i64::from(d.bits().min(8));
+        let v = if spare > 0 { ll.and(v, ll.cint(t, (1 << d.bits()) - 1)) } else { v };
+        if ones {
+            return ll.intrinsic("llvm.ctpop", &[t], &[v]);
+        }
+        let zeros = ll.intrinsic("llvm.ctlz", &[t], &[v, ll.cint(ll.i1(), 0)]);
+        if spare > 0 { ll.sub(zeros, ll.cint(t, spare)) } else { zeros }
     }
 
     /// A binary function of two values of type `d`. `nonneg`: integers that are never negative.

@@ -28,6 +28,8 @@ unsafe extern "C" {
     safe fn acosh(x: f64) -> f64;
     safe fn atanh(x: f64) -> f64;
     safe fn erf(x: f64) -> f64;
+    safe fn erfc(x: f64) -> f64;
+    safe fn cbrt(x: f64) -> f64;
     safe fn pow(x: f64, y: f64) -> f64;
     safe fn fmod(x: f64, y: f64) -> f64;
     safe fn atan2(y: f64, x: f64) -> f64;
@@ -36,7 +38,7 @@ unsafe extern "C" {
 type Function = fn(f64) -> f64;
 
 /// Function, reference, and the largest error allowed in `f32` and in `f64`.
-const TABLE: [(UnaryOp, Function, f64, f64); 21] = [
+const TABLE: [(UnaryOp, Function, f64, f64); 24] = [
     (UnaryOp::Exp, |x| exp(x), 2.0, 2.0),
     (UnaryOp::Expm1, |x| expm1(x), 2.0, 3.0),
     (UnaryOp::Log, |x| log(x), 2.0, 2.0),
@@ -54,9 +56,12 @@ const TABLE: [(UnaryOp, Function, f64, f64); 21] = [
     (UnaryOp::Acosh, |x| acosh(x), 4.0, 4.0),
     (UnaryOp::Atanh, |x| atanh(x), 4.0, 4.0),
     (UnaryOp::Erf, |x| erf(x), 2.0, 2.0),
+    (UnaryOp::Erfc, |x| erfc(x), 4.0, 6.0),
+    (UnaryOp::Cbrt, |x| cbrt(x), 1.0, 2.0),
     (UnaryOp::Sigmoid, |x| if x < 0.0 { exp(x) / (1.0 + exp(x)) } else { 1.0 / (1.0 + exp(-x)) }, 3.0, 4.0),
     (UnaryOp::Rsqrt, |x| 1.0 / x.sqrt(), 2.0, 2.0),
     (UnaryOp::Recip, |x| 1.0 / x, 1.0, 1.0),
+    (UnaryOp::RoundAway, |x| x.round(), 0.0, 0.0),
     (UnaryOp::Round, |x| x.round_ties_even(), 0.0, 0.0),
 ];
 

@@ -47,13 +47,18 @@ pub enum UnaryOp {
     Asinh,
     Acosh,
     Atanh,
+    Cbrt,
     Erf,
+    /// `1 - erf(x)`, to all digits also where that is tiny.
+    Erfc,
     /// `1 / (1 + exp(-x))`.
     Sigmoid,
     Floor,
     Ceil,
     /// Nearest, ties to even.
     Round,
+    /// Nearest, ties away from zero.
+    RoundAway,
     /// Towards zero.
     Trunc,
     IsNan,
@@ -62,6 +67,10 @@ pub enum UnaryOp {
     Not,
     /// Bits of an integer.
     BitNot,
+    /// Number of ones among the bits of an integer.
+    Popcount,
+    /// Number of zeros above the highest one of an integer; all its bits for zero.
+    LeadingZeros,
 }
 
 /// Scalar functions of two arguments.
@@ -100,11 +109,46 @@ pub enum BinaryOp {
 
 impl UnaryOp {
     /// Every function.
-    pub const ALL: [UnaryOp; 32] = {
+    pub const ALL: [UnaryOp; 37] = {
         use UnaryOp::*;
         [
-            Neg, Abs, Sign, Exp, Expm1, Log, Log1p, Sqrt, Rsqrt, Recip, Sin, Cos, Tan, Asin, Acos, Atan, Sinh, Cosh, Tanh, Asinh,
-            Acosh, Atanh, Erf, Sigmoid, Floor, Ceil, Round, Trunc, IsNan, IsInf, Not, BitNot,
+            Neg,
+            Abs,
+            Sign,
+            Exp,
+            Expm1,
+            Log,
+            Log1p,
+            Sqrt,
+            Rsqrt,
+            Recip,
+            Sin,
+            Cos,
+            Tan,
+            Asin,
+            Acos,
+            Atan,
+            Sinh,
+            Cosh,
+            Tanh,
+            Asinh,
+            Acosh,
+            Atanh,
+            Cbrt,
+            Erf,
+            Erfc,
+            Sigmoid,
+            Floor,
+            Ceil,
+            Round,
+            RoundAway,
+            Trunc,
+            IsNan,
+            IsInf,
+            Not,
+            BitNot,
+            Popcount,
+            LeadingZeros,
         ]
     };
 
@@ -134,16 +178,21 @@ impl UnaryOp {
             Asinh => "asinh",
             Acosh => "acosh",
             Atanh => "atanh",
+            Cbrt => "cbrt",
             Erf => "erf",
+            Erfc => "erfc",
             Sigmoid => "sigmoid",
             Floor => "floor",
             Ceil => "ceil",
             Round => "round",
+            RoundAway => "round_away",
             Trunc => "trunc",
             IsNan => "is_nan",
             IsInf => "is_inf",
             Not => "not",
             BitNot => "bit_not",
+            Popcount => "popcount",
+            LeadingZeros => "leading_zeros",
         }
     }
 
@@ -155,7 +204,7 @@ impl UnaryOp {
             Abs | Sign => (t.is_float() || t.is_int(), t),
             IsNan | IsInf => (t.is_float(), DType::Bool),
             Not => (t == DType::Bool, t),
-            BitNot => (t.is_int(), t),
+            BitNot | Popcount | LeadingZeros => (t.is_int(), t),
             _ => (t.is_float(), t),
         };
         takes.then_some(gives)

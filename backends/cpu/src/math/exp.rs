@@ -20,7 +20,7 @@ impl Math<'_, '_> {
     }
 
     /// `v 2^k` in two steps, so that results below the smallest normal number are right.
-    fn scale(&self, v: V, k: V) -> V {
+    pub(super) fn scale(&self, v: V, k: V) -> V {
         let ll = self.ll;
         let t = ll.ty(k);
         // Half of k, rounded down, by an unsigned shift: vectors of 64 bits have no signed one on AVX2.
@@ -46,6 +46,13 @@ impl Math<'_, '_> {
     pub(super) fn exp_normal(&self, x: V) -> V {
         let (e, n) = self.exp_parts(x);
         self.ll.fmul(self.ll.fadd(e, self.c(x, 1.0)), self.power_of_two(x, n))
+    }
+
+    /// `exp(x)` as `v` and `k` with `exp(x) = v 2^k`, for an `x` that is not positive and whose result is not far below the
+    /// smallest number.
+    pub(super) fn exp_unscaled(&self, x: V) -> (V, V) {
+        let (e, k) = self.exp_parts(x);
+        (self.ll.fadd(e, self.c(x, 1.0)), k)
     }
 
     pub(super) fn expm1(&self, x: V) -> V {

@@ -1,4 +1,4 @@
-//! Powers and remainders.
+//! Powers, roots and remainders.
 
 use super::Math;
 use crate::ll::*;
@@ -39,6 +39,39 @@ impl Math<'_, '_> {
         let minus_one = ll.and(ll.fcmp(LLVMRealOEQ, a, c(1.0)), infinite);
         let one = ll.or(ll.fcmp(LLVMRealOEQ, x, c(1.0)), ll.fcmp(LLVMRealOEQ, y, c(0.0)));
         ll.select(ll.or(one, minus_one), c(1.0), r)
+    }
+
+    /// The cube root. An `f32` root is computed in `f64`.
+    pub(super) fn cbrt(&self, x: V) -> V {
+        let ll = self.ll;
+        if !self.is64(x) {
+            let (t, wide) = (ll.ty(x), ll.vec(ll.f64(), ll.lanes(ll.ty(x))));
+            return ll.fptrunc(self.cbrt(ll.fpext(x, wide)), t);
+        }
+        let c = |v| self.c(x, v);
+        let a = ll.fabs(x);
+        // Into the range where neither cubes nor residuals leave the normal numbers; 2^54 and 2^18 are cube and root.
+        let (tiny, huge) = (ll.fcmp(LLVMRealOLT, a, c(2f64.powi(-900))), ll.fcmp(LLVMRealOGT, a, c(2f64.powi(900))));
+        let pick = |small: i32, large: i32| ll.select(tiny, c(2f64.powi(small)), ll.select(huge, c(2f64.powi(large)), c(1.0)));
+        let m = ll.fmul(a, pick(162, -162));
+        // A third of the upper half of the bits is a third of the exponent, and a line through the mantissa: 1/20 off at most.
+        let t = self.ints(x);
+        let third = ll.lshr(ll.mul(ll.lshr(self.bits(m), ll.cint(t, 32)), ll.cint(t, 0x5555_5556)), ll.cint(t, 32));
+        let mut y = ll.bitcast(ll.shl(ll.add(third, ll.cint(t, 715_094_163)), ll.cint(t, 32)), ll.ty(x));
+        // Halley's step triples the digits.
+        for _ in 0..2 {
+            let y3 = ll.fmul(ll.fmul(y, y), y);
+            let num = ll.fsub(m, y3);
+            y = ll.fma(y, ll.fdiv(num, ll.fma(c(2.0), y3, m)), y);
+        }
+        // Newton's, with the residual to twice the digits.
+        let y2 = ll.fmul(y, y);
+        let low = ll.fma(y, y, ll.fneg(y2));
+        let r = ll.fma(low, y, ll.fma(y2, y, ll.fneg(m)));
+        y = ll.fsub(y, ll.fdiv(r, ll.fmul(c(3.0), y2)));
+        let y = ll.fmul(y, pick(-54, 54));
+        let ends = ll.or(ll.fcmp(LLVMRealOEQ, x, c(0.0)), ll.fcmp(LLVMRealUGE, a, c(f64::INFINITY)));
+        ll.select(ends, x, ll.copysign(y, x))
     }
 
     /// Lane by lane through a scalar function.

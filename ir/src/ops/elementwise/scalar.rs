@@ -21,9 +21,16 @@ pub fn unary(op: UnaryOp, dtype: DType, x: Num) -> Num {
         (Abs, Num::Int(i)) => round_to(dtype, Num::Int(i.wrapping_abs())),
         (Sign, Num::Int(i)) => Num::Int(i.signum()),
         (Not, Num::Int(i)) => Num::Int((i == 0).into()),
+        (Popcount, Num::Int(i)) => Num::Int(low_bits(dtype, i).count_ones().into()),
+        (LeadingZeros, Num::Int(i)) => Num::Int((low_bits(dtype, i).leading_zeros() - (128 - dtype.bits())).into()),
         (BitNot, Num::Int(i)) => round_to(dtype, Num::Int(!i)),
         (_, Num::Int(_) | Num::Complex(..)) => round_to(dtype, Num::Float(float_unary(op)(x.to_f64()))),
     }
+}
+
+/// The bits of an element, zeros above them.
+fn low_bits(dtype: DType, i: i128) -> u128 {
+    i as u128 & ((1 << dtype.bits()) - 1)
 }
 
 /// `op` of two elements of type `dtype`; the result is of type [`BinaryOp::result`]. For a type the op does not have, some number.
@@ -118,13 +125,16 @@ pub(super) fn float_unary(op: UnaryOp) -> fn(f64) -> f64 {
         Asinh => libm::asinh,
         Acosh => |x| if x < 1.0 { f64::NAN } else { libm::acosh(x) },
         Atanh => libm::atanh,
+        Cbrt => libm::cbrt,
         Erf => libm::erf,
+        Erfc => libm::erfc,
         Sigmoid => |x| 1.0 / (1.0 + libm::exp(-x)),
         Floor => f64::floor,
         Ceil => f64::ceil,
         Round => f64::round_ties_even,
+        RoundAway => f64::round,
         Trunc => f64::trunc,
-        IsNan | IsInf | Not | BitNot => |_| f64::NAN,
+        IsNan | IsInf | Not | BitNot | Popcount | LeadingZeros => |_| f64::NAN,
     }
 }
 
