@@ -21,8 +21,10 @@ pub fn unary(op: UnaryOp, dtype: DType, x: Num) -> Num {
         (Abs, Num::Int(i)) => round_to(dtype, Num::Int(i.wrapping_abs())),
         (Sign, Num::Int(i)) => Num::Int(i.signum()),
         (Not, Num::Int(i)) => Num::Int((i == 0).into()),
-        (Popcount, Num::Int(i)) => Num::Int(low_bits(dtype, i).count_ones().into()),
-        (LeadingZeros, Num::Int(i)) => Num::Int((low_bits(dtype, i).leading_zeros() - (128 - dtype.bits())).into()),
+        (Popcount, Num::Int(i)) => round_to(dtype, Num::Int(low_bits(dtype, i).count_ones().into())),
+        (LeadingZeros, Num::Int(i)) => {
+            round_to(dtype, Num::Int((low_bits(dtype, i).leading_zeros() + dtype.bits() - 128).into()))
+        }
         (BitNot, Num::Int(i)) => round_to(dtype, Num::Int(!i)),
         (_, Num::Int(_) | Num::Complex(..)) => round_to(dtype, Num::Float(float_unary(op)(x.to_f64()))),
     }
