@@ -4,4 +4,5 @@
 //! Every form is read into the same [`syntax::Module`]; one translation makes a graph of that.
 
 pub mod syntax;
+pub mod text;
 pub mod translate;
