@@ -12,7 +12,8 @@ pub(super) const I64: Type = Type::Scalar(Element::Plain(DType::I64));
 /// `i32`.
 pub(super) const I32: Type = Type::Scalar(Element::Plain(DType::I32));
 const I1: Type = Type::Scalar(Element::Plain(DType::Bool));
-const F64: Type = Type::Scalar(Element::Plain(DType::F64));
+/// `f64`, what a float without a type has.
+pub(super) const F64: Type = Type::Scalar(Element::Plain(DType::F64));
 
 impl<'a> Parser<'a> {
     /// Any attribute.

@@ -185,7 +185,12 @@ impl<'a> Cursor<'a> {
                 Some(c @ (b'"' | b'\\')) => c,
                 Some(h) => match (hex_digit(h), it.next().and_then(hex_digit)) {
                     (Some(h), Some(l)) => h << 4 | l,
-                    _ => return Err(Bad { at, message: "unknown escape in a string; known are \\n, \\t, \\\\, \\\" and two hex digits".into() }),
+                    _ => {
+                        return Err(Bad {
+                            at,
+                            message: "unknown escape in a string; known are \\n, \\t, \\\\, \\\" and two hex digits".into(),
+                        });
+                    }
                 },
                 None => b'\\',
             });

@@ -204,7 +204,10 @@ fn pairs(p: &mut Parser) -> Result<Attr> {
             let at = p.c.pos;
             let pair = p.int_list()?;
             if pair.len() != 2 {
-                return Err(Bad { at, message: format!("{} numbers where a dimension has two, for below and above", pair.len()) });
+                return Err(Bad {
+                    at,
+                    message: format!("{} numbers where a dimension has two, for below and above", pair.len()),
+                });
             }
             values.extend(pair);
             if !p.c.eat(",") {
@@ -327,7 +330,8 @@ pub(super) fn reduce(p: &mut Parser, draft: &mut Draft) -> Result<()> {
 fn applied(p: &mut Parser, word: &str, scalar: Type, place: &Loc) -> Block {
     let args = vec![p.new_value(scalar.clone()), p.new_value(scalar.clone())];
     let result = p.new_value(scalar);
-    let op = |name, operands, results| Operation { name, operands, results, attrs: Attrs::new(), regions: vec![], loc: place.clone() };
+    let op =
+        |name, operands, results| Operation { name, operands, results, attrs: Attrs::new(), regions: vec![], loc: place.clone() };
     let dialect = word.split_once('.').map_or("stablehlo", |(d, _)| d);
     let apply = op(p.intern(word), args.clone(), vec![result]);
     let ret = op(p.intern(&format!("{dialect}.return")), vec![result], vec![]);

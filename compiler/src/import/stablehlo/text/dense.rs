@@ -91,7 +91,11 @@ impl<'a> Parser<'a> {
             data.and_then(|d| Tensor::new(dtype, extents, d)).ok_or_else(|| bad("the size does not fit".into()))?
         } else {
             let (shape, bytes) = from_raw(dtype, count, blob[4..].to_vec(), false).map_err(bad)?;
-            let shape = if shape.is_empty() && !ty.shape.is_empty() { shape } else { ty.shape.iter().map(|e| e.unwrap_or(0) as usize).collect() };
+            let shape = if shape.is_empty() && !ty.shape.is_empty() {
+                shape
+            } else {
+                ty.shape.iter().map(|e| e.unwrap_or(0) as usize).collect()
+            };
             tensor(dtype, shape, bytes).map_err(bad)?
         };
         Ok(Dense { ty, values })
@@ -121,7 +125,10 @@ fn storage(ty: &TensorType) -> std::result::Result<(DType, usize), String> {
     };
     let count = ty.shape.iter().try_fold(1usize, |n, e| n.checked_mul(usize::try_from((*e)?).ok()?));
     // So that the number of bytes does not overflow either.
-    count.filter(|n| *n < 1 << 48).map(|n| (dtype, n)).ok_or_else(|| "a constant needs known extents, fewer than 2^48 elements".into())
+    count
+        .filter(|n| *n < 1 << 48)
+        .map(|n| (dtype, n))
+        .ok_or_else(|| "a constant needs known extents, fewer than 2^48 elements".into())
 }
 
 fn tensor(dtype: DType, shape: Vec<usize>, bytes: Vec<u8>) -> std::result::Result<Tensor, String> {
@@ -218,7 +225,11 @@ const HEX: [u8; 256] = {
 /// for a splat, otherwise `[count]`.
 fn from_raw(dtype: DType, count: usize, mut bytes: Vec<u8>, splat: bool) -> std::result::Result<(Vec<usize>, Vec<u8>), String> {
     let size = dtype.size();
-    if dtype == DType::Bool && count > 1 && bytes.len() == count.div_ceil(8) && !(splat && bytes.len() == 1 && matches!(bytes[0], 0 | 1 | 0xFF)) {
+    if dtype == DType::Bool
+        && count > 1
+        && bytes.len() == count.div_ceil(8)
+        && !(splat && bytes.len() == 1 && matches!(bytes[0], 0 | 1 | 0xFF))
+    {
         bytes = (0..count).map(|i| bytes[i / 8] >> (i % 8) & 1).collect();
     }
     let whole = bytes.len() == count * size;

@@ -228,4 +228,3 @@ impl<'a> Parser<'a> {
         Ok(())
     }
 }
-

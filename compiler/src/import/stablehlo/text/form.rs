@@ -1,7 +1,7 @@
 //! Reading an operation by its form.
 
 use super::Parser;
-use super::attr::{I32, I64};
+use super::attr::{F64, I32, I64};
 use super::cursor::{Bad, Result};
 use super::forms::Part;
 use super::op::Draft;
@@ -61,9 +61,24 @@ impl<'a> Parser<'a> {
                 let s = self.c.string()?;
                 self.set(draft, name, Attr::Str(s.as_ref().into()))
             }
-            Part::Value(name) => {
-                let a = self.attr()?;
-                self.set(draft, name, a)
+            Part::Flag(name) => {
+                let word = self.c.peek_word();
+                if !matches!(word, "true" | "false") {
+                    return self.c.expected("`true` or `false`");
+                }
+                self.c.word();
+                self.set(draft, name, Attr::Bool(word == "true"))
+            }
+            Part::Real(name) => {
+                let x = self.double()?;
+                self.set(draft, name, Attr::Float(x, F64))
+            }
+            Part::Unsigned(name) => {
+                self.c.space();
+                let at = self.c.pos;
+                let bits = self.c.number_text()?.int(DType::U64);
+                let bits = bits.ok_or_else(|| Bad { at, message: "the integer does not fit 64 bits".into() })?;
+                self.set(draft, name, Attr::Int(bits as i64, Type::Scalar(Element::Plain(DType::U64))))
             }
             Part::Target(name) => {
                 let s = self.symbol_name()?;

@@ -45,6 +45,12 @@ impl<'a> Parser<'a> {
         match self.c.byte() {
             b'#' | b'!' => return self.alias_definition(),
             b'{' if self.c.src[start..].starts_with(b"{-#") => return self.read_resources(),
+            // The label of a module's block, in the generic form.
+            b'^' => {
+                self.c.pos += 1;
+                self.c.suffix()?;
+                return self.c.expect(":");
+            }
             b'"' => {
                 let name = self.c.raw_string()?;
                 match name {
@@ -118,7 +124,6 @@ impl<'a> Parser<'a> {
             self.c.expect(">")?;
         }
         self.c.expect("(")?;
-        // `^bb0:` may begin the block.
         self.module_body(module)?;
         self.c.expect(")")?;
         if self.c.peek() == b'{' {
@@ -234,8 +239,17 @@ impl<'a> Parser<'a> {
         if op.regions.len() != 1 {
             return Err(bad("a function has one region"));
         }
-        let mut function =
-            Function { name, public, arg_attrs, results, result_attrs, attrs: op.attrs, body: op.regions.remove(0), values, loc: op.loc };
+        let mut function = Function {
+            name,
+            public,
+            arg_attrs,
+            results,
+            result_attrs,
+            attrs: op.attrs,
+            body: op.regions.remove(0),
+            values,
+            loc: op.loc,
+        };
         let body = &mut function.body;
         if body.args.is_empty() && body.ops.is_empty() {
             function.values = args;
@@ -264,7 +278,8 @@ impl<'a> Parser<'a> {
         attrs.insert(self.intern("sym_name"), Attr::Str(symbol.as_bytes().into()));
         attrs.insert(self.intern("mesh"), Attr::Other(mesh));
         let name = self.intern("sdy.mesh");
-        let op = crate::import::stablehlo::syntax::Operation { name, operands: vec![], results: vec![], attrs, regions: vec![], loc };
+        let op =
+            crate::import::stablehlo::syntax::Operation { name, operands: vec![], results: vec![], attrs, regions: vec![], loc };
         module.others.push(op);
         Ok(())
     }

@@ -52,5 +52,16 @@ pub fn excerpt(problem: &Problem, source: &[u8]) -> String {
 
 /// Text without what would disturb a terminal, one column a character.
 fn shown(bytes: &[u8]) -> String {
-    String::from_utf8_lossy(bytes).chars().map(|c| if c == '\t' { ' ' } else if c.is_control() { '\u{fffd}' } else { c }).collect()
+    String::from_utf8_lossy(bytes)
+        .chars()
+        .map(|c| {
+            if c == '\t' {
+                ' '
+            } else if c.is_control() {
+                '\u{fffd}'
+            } else {
+                c
+            }
+        })
+        .collect()
 }

@@ -60,7 +60,9 @@ impl<'a> Scope<'a> {
         let old = self.names.insert(name, Named { first, count, level });
         self.undo.push((name, old));
         match old {
-            Some(old) if old.level == level => Err(Bad { at, message: format!("`%{}` is defined twice", String::from_utf8_lossy(name)) }),
+            Some(old) if old.level == level => {
+                Err(Bad { at, message: format!("`%{}` is defined twice", String::from_utf8_lossy(name)) })
+            }
             _ => Ok(()),
         }
     }

@@ -36,7 +36,10 @@ pub(super) fn dtype(name: &str) -> Option<DType> {
         small if small.starts_with(['f']) && small.contains('E') => {
             let lower = small.to_ascii_lowercase();
             let short = lower.strip_suffix("fn").unwrap_or(&lower);
-            DType::ALL.into_iter().find(|d| d.name() == lower).or_else(|| DType::ALL.into_iter().find(|d| d.name() == short && d.bits() < 8))?
+            DType::ALL
+                .into_iter()
+                .find(|d| d.name() == lower)
+                .or_else(|| DType::ALL.into_iter().find(|d| d.name() == short && d.bits() < 8))?
         }
         _ => return None,
     })
@@ -237,7 +240,8 @@ impl<'a> Parser<'a> {
             self.c.pos = at;
             return self.c.bad("an encoding that is not known; known is `#stablehlo.bounds<..>`");
         };
-        let bounds: Vec<Option<u64>> = list.iter().map(|a| if let Attr::Int(i, _) = a { u64::try_from(*i).ok() } else { None }).collect();
+        let bounds: Vec<Option<u64>> =
+            list.iter().map(|a| if let Attr::Int(i, _) = a { u64::try_from(*i).ok() } else { None }).collect();
         if bounds.len() != rank {
             self.c.pos = at;
             return self.c.bad(format!("{} bounds for {rank} axes", bounds.len()));
@@ -300,10 +304,13 @@ impl<'a> Parser<'a> {
         let at = self.c.pos;
         let name = self.c.word();
         // `u8` is how the quant dialect writes `ui8`.
-        let spelled = if name.starts_with('u') && !name.starts_with("ui") { format!("ui{}", &name[1..]) } else { name.to_owned() };
+        let spelled =
+            if name.starts_with('u') && !name.starts_with("ui") { format!("ui{}", &name[1..]) } else { name.to_owned() };
         let Some((storage, (lo, hi))) = dtype(&spelled).filter(|d| d.is_int()).and_then(|d| Some((d, d.int_range()?))) else {
             self.c.pos = at;
-            return self.c.bad(format!("`{name}` cannot store quantized elements; i2, i4, i8, i16, i32 and their unsigned forms can"));
+            return self
+                .c
+                .bad(format!("`{name}` cannot store quantized elements; i2, i4, i8, i16, i32 and their unsigned forms can"));
         };
         // Storage is at most 64 bits signed or, for u64, cut: no producer has it.
         let (mut min, mut max) = (lo as i64, i64::try_from(hi).unwrap_or(i64::MAX));
@@ -366,5 +373,6 @@ fn is_element_word(w: &str) -> bool {
     if matches!(w, "index" | "complex" | "bf16" | "tf32") {
         return true;
     }
-    w.strip_prefix('f').is_some_and(|n| n.starts_with(|c: char| c.is_ascii_digit()) && n.bytes().all(|b| b.is_ascii_alphanumeric()))
+    w.strip_prefix('f')
+        .is_some_and(|n| n.starts_with(|c: char| c.is_ascii_digit()) && n.bytes().all(|b| b.is_ascii_alphanumeric()))
 }

@@ -1,0 +1,3 @@
+//! Reading StableHLO.
+
+mod text;

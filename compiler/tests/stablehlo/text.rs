@@ -1,0 +1,53 @@
+//! Reading text: the files of this folder, and every case of the open suites where they are at hand.
+
+use std::path::{Path, PathBuf};
+
+use beiming::import::stablehlo::text;
+
+/// `stablehlo/` of the unpacked suites, from `BEIMING_CONFORMANCE`.
+fn suites() -> Option<PathBuf> {
+    let root = std::env::var_os("BEIMING_CONFORMANCE").map(PathBuf::from)?;
+    Some(root.join("stablehlo")).filter(|p| p.is_dir())
+}
+
+/// Files with this ending below a folder, in order.
+fn files(folder: &Path, ending: &str) -> Vec<PathBuf> {
+    let mut out = vec![];
+    let mut open = vec![folder.to_owned()];
+    while let Some(next) = open.pop() {
+        for entry in std::fs::read_dir(&next).expect("the folder can be listed") {
+            let path = entry.expect("the folder can be listed").path();
+            if path.is_dir() {
+                open.push(path);
+            } else if path.to_string_lossy().ends_with(ending) {
+                out.push(path);
+            }
+        }
+    }
+    out.sort();
+    out
+}
+
+#[test]
+fn every_text_of_the_open_suites_is_read() {
+    let Some(root) = suites() else {
+        eprintln!("NOT TRIED: BEIMING_CONFORMANCE names no folder with the open suites");
+        return;
+    };
+    // A check's attributes stand behind its types there, which is no MLIR.
+    let malformed = ["interpret/check__5/norm.mlir", "interpret/check__6/norm.mlir"];
+    let mut wrong = vec![];
+    let all = files(&root, ".mlir");
+    for path in &all {
+        let source = std::fs::read(path).expect("the case can be read");
+        let read = text::parse(&source);
+        if malformed.iter().any(|m| path.ends_with(m)) {
+            assert!(read.is_err(), "{} is read", path.display());
+        } else if let Err(problems) = read {
+            let first = problems.iter().take(3).map(|p| text::render(p, &source, &path.to_string_lossy()));
+            wrong.push(first.collect::<String>());
+        }
+    }
+    assert!(all.len() > 4000, "{} texts", all.len());
+    assert!(wrong.is_empty(), "{} of {} texts are not read\n{}", wrong.len(), all.len(), wrong[..wrong.len().min(30)].concat());
+}
