@@ -271,7 +271,18 @@ impl CostModel<'_> {
                 c.transcendental += 5.0 * n;
             }
             Op::TopK(_) | Op::Nms(_) | Op::NonZero { .. } | Op::Scatter(_) => c.scalar += first,
-            Op::Gather { .. } | Op::GatherElements { .. } | Op::GatherNd { .. } => c.elements += n,
+            Op::ReduceWith { .. } => c.scalar += first,
+            Op::ScatterWindow(_) => c.scalar += inputs.last().map_or(0.0, |u| self.numel(u)),
+            Op::WindowReduce(p) => c.scalar += n * p.window.iter().product::<usize>() as f64,
+            Op::SelectAndScatter(p) => {
+                let windows = inputs.get(1).map_or(0.0, |s| self.numel(s));
+                c.scalar += windows * p.window.iter().product::<usize>() as f64;
+            }
+            Op::SortBy { axis, .. } => {
+                let length = outputs.first().and_then(|t| t.shape.get(*axis)).map_or(1.0, |d| self.extent(d));
+                c.scalar += n * length.max(2.0).log2().ceil() * 4.0;
+            }
+            Op::Gather { .. } | Op::GatherElements { .. } | Op::GatherNd { .. } | Op::GatherWindow(_) => c.elements += n,
             _ => {}
         }
     }
@@ -279,7 +290,15 @@ impl CostModel<'_> {
 
 /// Ops that read only some elements of their first argument.
 fn picks(op: &Op) -> bool {
-    matches!(op, Op::Slice(_) | Op::DynamicSlice { .. } | Op::Gather { .. } | Op::GatherElements { .. } | Op::GatherNd { .. })
+    matches!(
+        op,
+        Op::Slice(_)
+            | Op::DynamicSlice { .. }
+            | Op::Gather { .. }
+            | Op::GatherElements { .. }
+            | Op::GatherNd { .. }
+            | Op::GatherWindow(_)
+    )
 }
 
 /// Functions that take a polynomial.

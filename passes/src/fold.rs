@@ -112,6 +112,13 @@ fn work(op: &Op, g: &Graph, node: &Node) -> Option<u64> {
             let o = weight.shape.last()?.known()?.max(1);
             out.saturating_mul(elements(node.inputs[1])? / o.unsigned_abs())
         }
+        // A call of a region is several operations, none of them fast.
+        Op::ReduceWith { .. } | Op::SortBy { .. } => elements(node.inputs[0])?.saturating_mul(16),
+        Op::ScatterWindow(_) => elements(*node.inputs.last()?)?.saturating_mul(16),
+        Op::WindowReduce(p) => out.saturating_mul(p.window.iter().product::<usize>() as u64).saturating_mul(16),
+        Op::SelectAndScatter(p) => {
+            elements(node.inputs[1])?.saturating_mul(p.window.iter().product::<usize>() as u64).saturating_mul(16)
+        }
         Op::Pool(p) => out.saturating_mul(p.window.iter().product::<usize>() as u64),
         Op::Lstm(_) | Op::Gru(_) => elements(node.inputs[0])?.saturating_mul(elements(node.inputs[1])?),
         // Bounded by the bytes moved, which the budget and the arguments bound.

@@ -19,7 +19,10 @@ pub mod saturate;
 mod simplify;
 pub mod tile;
 
+use std::collections::BTreeSet;
+
 use beiming_ir::graph::Graph;
+use beiming_ir::ops::Op;
 use beiming_ir::target::Target;
 use thiserror::Error;
 
@@ -87,8 +90,13 @@ fn rewrite(
     let mut graph = simplify::run(graph, budget)?;
     if !graph.regions.is_empty() {
         graph = simplify::run(regions::run(&graph)?, budget)?;
-        for region in std::mem::take(&mut graph.regions) {
-            let region = rewrite(region, target, options, budget, report)?;
+        let functions = scalar_functions(&graph);
+        for (i, region) in std::mem::take(&mut graph.regions).into_iter().enumerate() {
+            // A scalar function becomes part of its op's kernel: there is nothing to fuse in it.
+            let region = match functions.contains(&i) {
+                true => simplify::run(region, budget)?,
+                false => rewrite(region, target, options, budget, report)?,
+            };
             graph.regions.push(region);
         }
     }
@@ -99,4 +107,10 @@ fn rewrite(
     }
     let graph = merge_siblings::run(&graph, target)?;
     if options.fuse { saturate::fuse(&graph, target, report) } else { Ok(graph) }
+}
+
+/// The regions that are scalar functions of their op: those of every op but control flow.
+fn scalar_functions(graph: &Graph) -> BTreeSet<usize> {
+    let ops = graph.nodes().iter().map(|n| &n.op).filter(|op| !matches!(op, Op::If(_) | Op::Loop(_)));
+    ops.flat_map(Op::regions).map(|r| r.index()).collect()
 }

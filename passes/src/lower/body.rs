@@ -37,6 +37,8 @@ pub struct BodyCx<'a> {
     pub target: &'a Target,
     /// Ranges of the symbols.
     pub symbols: &'a Symbols,
+    /// The graph of the node: its regions.
+    pub graph: &'a Graph,
     /// The ops; a bare op is a body of one node.
     pub body: Arc<Body>,
     /// Tile chosen for the contraction, if any.
@@ -88,7 +90,19 @@ impl<'a> BodyCx<'a> {
             let ty = ops::infer(&n.op, &args, graph).map_err(|e| e.to_string())?;
             types.push(ty.into_iter().next().ok_or("an op without results")?);
         }
-        Ok(BodyCx { target, symbols, body, tile, inputs, types, outputs, temps: vec![], calls: vec![], stored: BTreeMap::new() })
+        Ok(BodyCx {
+            target,
+            symbols,
+            graph,
+            body,
+            tile,
+            inputs,
+            types,
+            outputs,
+            temps: vec![],
+            calls: vec![],
+            stored: BTreeMap::new(),
+        })
     }
 
     /// The same body cut off after node `last`, whose value is then the result.
@@ -181,6 +195,11 @@ pub fn is_anchor(op: &Op) -> bool {
             | Op::Norm { .. }
             | Op::Cumulative(_)
             | Op::Scatter(_)
+            | Op::ScatterWindow(_)
+            | Op::ReduceWith { .. }
+            | Op::WindowReduce(_)
+            | Op::SelectAndScatter(_)
+            | Op::SortBy { .. }
             | Op::Lstm(_)
             | Op::Gru(_)
     )

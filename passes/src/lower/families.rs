@@ -4,7 +4,7 @@ use beiming_ir::ops::{Arg, Op};
 
 use super::body::{BodyCx, is_anchor};
 use super::builder::Operand;
-use super::{contraction, normalize, pointwise, recurrent, reduce, scan, scatter, window};
+use super::{contraction, fold_region, gather_window, normalize, pointwise, recurrent, reduce, scan, scatter, sort, window};
 
 /// Lowers the whole body into the node's result.
 ///
@@ -34,6 +34,11 @@ fn one(cx: &mut BodyCx, anchor: usize, root: Arg, dst: Operand) -> Result<(), St
         Op::ArgReduce { .. } => scan::arg_reduce(cx, anchor, root, dst),
         Op::Cumulative(_) => scan::cumulative(cx, anchor, root, dst),
         Op::Scatter(_) => scatter::lower(cx, anchor, dst),
+        Op::ReduceWith { .. } => fold_region::reduce_with(cx, anchor),
+        Op::WindowReduce(_) => fold_region::window_reduce(cx, anchor, root, dst),
+        Op::ScatterWindow(_) => gather_window::scatter(cx, anchor),
+        Op::SelectAndScatter(_) => gather_window::select_and_scatter(cx, anchor),
+        Op::SortBy { .. } => sort::lower(cx, anchor),
         Op::Lstm(_) | Op::Gru(_) => recurrent::lower(cx, anchor),
         op => Err(format!("`{}` has no lowering", op.name())),
     }

@@ -212,6 +212,7 @@ impl<'c, 'a> Inliner<'c, 'a> {
                 at.extend(&index[lead..]);
                 self.guarded(kb, args[0], &at, guard)
             }
+            Op::GatherWindow(p) => super::gather_window::value(self, kb, p, args, index, guard),
             Op::DynamicSlice { .. } => {
                 let data = arg_shape(0);
                 let mut at = vec![];

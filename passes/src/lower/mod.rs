@@ -3,7 +3,8 @@
 //! [`lower`] walks the graph in node order (`walk`). A node that only relabels a buffer (a reshape) becomes another slot at the
 //! same place; control flow becomes nested step lists (`control`); sorting and suppression become host steps; everything else
 //! is a *body* (`body`): views and elementwise ops around at most one anchor, which its family turns into kernels:
-//! `pointwise` (no anchor), `reduce`, `normalize`, `scan`, `window`, `scatter`, `recurrent`.
+//! `pointwise` (no anchor), `reduce`, `normalize`, `scan`, `window`, `scatter`, `recurrent`; those whose ops hold regions are `fold_region`,
+//! `gather_window` and `sort`, which write the scalar functions out with `region`.
 //!
 //! All families share four tools. `index` keeps indices in affine form, so that views cost nothing. `inline` reads a body
 //! element by element down to its inputs. `traverse` finds the axes along which memory is linear. `rows` makes the loops
@@ -15,6 +16,8 @@ mod compact;
 pub mod contraction;
 mod control;
 mod families;
+mod fold_region;
+mod gather_window;
 pub mod index;
 pub mod inline;
 pub mod name;
@@ -23,10 +26,12 @@ pub mod place;
 mod pointwise;
 mod recurrent;
 mod reduce;
+mod region;
 mod resize;
 mod rows;
 mod scan;
 mod scatter;
+mod sort;
 pub mod traverse;
 mod walk;
 mod window;

@@ -6,6 +6,7 @@ mod control;
 mod plan;
 mod pointwise;
 mod recurrent;
+mod regions;
 mod resample;
 mod rows;
 mod snapshots;
