@@ -7,6 +7,8 @@
 pub mod artifact;
 pub mod cli;
 #[cfg(feature = "compile")]
+pub mod debug;
+#[cfg(feature = "compile")]
 pub mod driver;
 #[cfg(feature = "compile")]
 pub mod explanation;

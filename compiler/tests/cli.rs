@@ -1,5 +1,10 @@
 //! The command line as users meet it: processes, files, exit codes.
 
+#[allow(dead_code)]
+#[path = "onnx/build.rs"]
+mod build;
+#[path = "cli/debug.rs"]
+mod debug;
 #[path = "cli/errors.rs"]
 mod errors;
 #[path = "cli/stages.rs"]

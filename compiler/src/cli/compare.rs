@@ -1,12 +1,10 @@
 //! `beiming compare`: a model's or an artifact's results against onnxruntime's or the evaluator's, on the same inputs.
 
 use std::path::{Path, PathBuf};
-use std::process::Command;
 
 use beiming_ir::graph::Graph;
 use beiming_runtime::format::container::Artifact;
 use beiming_runtime::{DType, Options};
-use clap::ValueEnum;
 use serde::Serialize;
 use serde_json::json;
 
@@ -14,13 +12,10 @@ use super::diagnostic::Diagnostic;
 use super::failure::{Exit, Failure, Result};
 use super::feed::ir_type;
 use super::npz::Array;
-use super::{emulate, feed, model, npz, output, session, temp};
+use super::{debug, emulate, feed, model, npz, output, session, temp};
+use crate::debug::layers::Verdict;
+use crate::debug::{Against, DebugError, Layers, Tolerance, reference};
 use crate::stage::Ir;
-
-/// The script that runs onnxruntime.
-const REFERENCE: &str = include_str!("reference.py");
-/// Where the Python with onnxruntime is looked for.
-const PYTHON: &str = ".venv/bin/python";
 
 /// Arguments.
 #[derive(clap::Args, Debug)]
@@ -47,21 +42,22 @@ pub struct Args {
     /// Allowed difference, absolute; both are added.
     #[arg(long, default_value_t = 1e-4)]
     atol: f64,
+    /// Compare values between the ops too: what every kernel gives.
+    #[arg(long, conflicts_with = "artifact")]
+    layers: bool,
+    /// Compile every op as a kernel of its own and compare them all, instead of the kernels that fusion makes.
+    #[arg(long, requires = "layers")]
+    unfused: bool,
     /// Print JSON.
     #[arg(long)]
     pub json: bool,
 }
 
-#[derive(Clone, Copy, PartialEq, Eq, Debug, ValueEnum)]
-enum Against {
-    /// onnxruntime, in Python.
-    Onnxruntime,
-    /// The meaning of the imported graph: slow, and needs nothing.
-    Eval,
-}
-
 /// Runs the command.
 pub fn run(args: &Args) -> Result<Exit> {
+    if args.layers {
+        return by_layer(args);
+    }
     let mut model = args.model.open()?;
     if args.against == Against::Onnxruntime && model.staged.is_some() {
         let e = Failure::usage("onnxruntime reads ONNX models, and this is the text of a stage");
@@ -90,6 +86,72 @@ pub fn run(args: &Args) -> Result<Exit> {
         outputs.iter().try_for_each(|o| output::print(&o.text()))?;
     }
     Ok(if same { Exit::Ok } else { Exit::Findings })
+}
+
+/// Values between the ops.
+fn by_layer(args: &Args) -> Result<Exit> {
+    let path = &args.model.model;
+    let setup = debug::Setup::new(&args.model, &args.feed, &args.size, args.threads)?;
+    let tolerance = Tolerance { rtol: args.rtol, atol: args.atol };
+    let layers = crate::debug::layers(&*setup.source, &setup.inputs, &setup.maker, args.against, tolerance, args.unfused);
+    let layers = layers.map_err(|e: DebugError| debug::failure(path, e))?;
+    if args.json {
+        output::print_json(&layers)?;
+    } else {
+        output::print(&layers_text(&layers))?;
+    }
+    Ok(if layers.first.is_none() { Exit::Ok } else { Exit::Findings })
+}
+
+/// A table of the values, and the first that is past the tolerance.
+fn layers_text(all: &Layers) -> String {
+    let row = |l: &crate::debug::layers::Layer| {
+        let d = &l.difference;
+        let pair = |(a, b): (usize, usize)| if (a, b) == (0, 0) { String::new() } else { format!("{a} / {b}") };
+        let error = match &d.problem {
+            Some(p) => p.clone(),
+            None if d.max_error.is_finite() => format!("{:.3}", d.max_error),
+            None => "past any".into(),
+        };
+        let first = d.first.as_ref().map_or_else(String::new, |f| format!("{:?}", f.index));
+        let mark = match l.verdict {
+            Verdict::Agrees => "",
+            Verdict::Absorbed => "~",
+            Verdict::Differs => "x",
+        };
+        let cells = [mark, &l.value, &l.op, &l.place, &l.r#type, &error, &first, &pair(d.nan), &pair(d.inf)];
+        cells.map(debug::plain).to_vec()
+    };
+    let head = ["", "value", "op", "place", "type", "error", "first", "NaN", "inf"];
+    let rows: Vec<Vec<String>> = all.layers.iter().map(row).collect();
+    let (same, plain) = all.kernels;
+    let mut out = output::table(&head, &rows);
+    out += "\nerror: the largest, in units of what is allowed; NaN, inf: how many, ours / the reference's\n";
+    if all.layers.iter().any(|l| l.verdict == Verdict::Absorbed) {
+        out += "~: past the tolerance, but what is computed from it agrees, so rewriting made a value that the model does not have\n";
+    }
+    out += &format!("{same} of the model's {plain} kernels are those that ran");
+    if all.alone > 0 {
+        out += &format!("; {} values have no counterpart", all.alone);
+    }
+    out.push('\n');
+    match all.first.and_then(|i| all.layers.get(i)) {
+        None => out + "all values agree\n",
+        Some(l) => {
+            let d = &l.difference;
+            out += &format!("first to differ: `{}` of {}", debug::plain(&l.value), debug::plain(&l.op));
+            out += &format!(" `{}` ({})", debug::plain(&l.node), debug::plain(&l.place));
+            if let Some(f) = &d.first {
+                out += &format!(", in {} of {} elements", d.different, d.elements);
+                out += &format!("\n  first at {:?}: got {}, expected {}", f.index, f.got, f.expected);
+            }
+            out += &format!("\n  its kernel: {}", l.group.join(" "));
+            if !l.group_nodes.is_empty() {
+                out += &format!("\n  of the nodes {}", debug::plain(&l.group_nodes));
+            }
+            out + "\n"
+        }
+    }
 }
 
 /// The graph that the evaluator runs: the one that is compiled, read once.
@@ -169,22 +231,8 @@ fn evaluated(path: &Path, g: &Graph, inputs: &[Array]) -> Result<Vec<Array>> {
 }
 
 fn onnxruntime(model: &Path, folder: &temp::Folder) -> Result<Vec<Array>> {
-    let python = std::env::var_os("BEIMING_PYTHON").unwrap_or(PYTHON.into());
-    let out = folder.file("reference.npz");
-    let mut c = Command::new(&python);
-    c.args(["-c", REFERENCE]).arg(model).arg(folder.file("inputs.npz")).arg(&out);
-    let help = "BEIMING_PYTHON names a Python that has onnxruntime (`make setup` makes .venv); `--against eval` needs none";
-    let fail = |code, what: String| Failure::new(Exit::Io, Diagnostic::error(code, what)).help(help);
-    let done = c.output().map_err(|e| fail("E0906", format!("cannot start `{}`: {e}", python.display())))?;
-    if !done.status.success() {
-        let said = String::from_utf8_lossy(&done.stderr);
-        let last = said.trim().lines().last().unwrap_or("no message").to_string();
-        if last.starts_with("missing: ") {
-            return Err(fail("E0906", format!("`{}` cannot run the reference: {last}", python.display())));
-        }
-        let d = Diagnostic::error("E0907", format!("onnxruntime cannot run the model: {last}")).in_file(model);
-        return Err(Failure::new(Exit::Unsupported, d));
-    }
+    let (feed, out) = (folder.file("inputs.npz"), folder.file("reference.npz"));
+    reference::run_script(&[model, &feed, &out]).map_err(|e| debug::failure(model, e))?;
     npz::read(&out)
 }
 

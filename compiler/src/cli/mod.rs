@@ -8,22 +8,24 @@ mod bench;
 mod completions;
 mod count;
 pub mod diagnostic;
-mod emulate;
+pub(crate) mod emulate;
 pub mod failure;
 mod feed;
 mod inspect;
-mod npz;
+pub(crate) mod npz;
 mod output;
 mod peak;
 mod run;
 mod session;
 mod targets;
-mod temp;
+pub(crate) mod temp;
 
 #[cfg(feature = "compile")]
 mod compare;
 #[cfg(feature = "compile")]
 mod compile;
+#[cfg(feature = "compile")]
+mod debug;
 #[cfg(feature = "compile")]
 mod explain;
 #[cfg(feature = "compile")]
@@ -68,6 +70,10 @@ enum Command {
     /// Hold a model's or an artifact's results against onnxruntime's or the evaluator's.
     #[cfg(feature = "compile")]
     Compare(compare::Args),
+    /// Find the op that is wrong, or a small model that shows it.
+    #[cfg(feature = "compile")]
+    #[command(subcommand)]
+    Debug(debug::Debug),
     /// List what can be compiled for.
     Targets(targets::Args),
     /// Say what was fused and what was not, and why.
@@ -91,6 +97,8 @@ impl Command {
             #[cfg(feature = "compile")]
             Command::Compare(a) => a.json,
             #[cfg(feature = "compile")]
+            Command::Debug(a) => a.json(),
+            #[cfg(feature = "compile")]
             Command::Explain(a) => a.json,
         }
     }
@@ -106,6 +114,8 @@ impl Command {
             Command::Compile(a) => compile::run(a),
             #[cfg(feature = "compile")]
             Command::Compare(a) => compare::run(a),
+            #[cfg(feature = "compile")]
+            Command::Debug(a) => debug::run(a),
             #[cfg(feature = "compile")]
             Command::Explain(a) => explain::run(a),
         }

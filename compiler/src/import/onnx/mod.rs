@@ -10,6 +10,7 @@ mod external;
 mod importer;
 mod node;
 mod ops;
+pub mod parts;
 pub mod proto;
 mod sort;
 mod tensor;

@@ -55,7 +55,7 @@ pub fn subgraphs(n: &NodeProto) -> impl Iterator<Item = &GraphProto> {
 }
 
 /// Appends the names that a graph takes from around it. The depth of the recursion is bounded by the protobuf decoder's.
-fn free_names<'m>(g: &'m GraphProto, out: &mut Vec<&'m str>) {
+pub fn free_names<'m>(g: &'m GraphProto, out: &mut Vec<&'m str>) {
     let mut own: HashSet<&str> = g.input.iter().map(|i| i.name()).collect();
     own.extend(g.initializer.iter().map(|t| t.name()));
     own.extend(g.node.iter().flat_map(|n| n.output.iter().map(String::as_str)));

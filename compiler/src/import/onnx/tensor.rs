@@ -80,6 +80,35 @@ pub fn dtype(code: i32) -> Result<DType, TensorError> {
     })
 }
 
+/// The ONNX code of an element type.
+pub fn code(d: DType) -> i32 {
+    // Every type of the IR came from one of these codes.
+    (1..=32).find(|c| dtype(*c).is_ok_and(|x| x == d)).unwrap_or(0)
+}
+
+/// Puts a payload that lies in another file inside.
+pub fn inline(t: &mut TensorProto, folder: &mut Folder) -> Result<(), ModelError> {
+    if t.data_location() == tensor_proto::DataLocation::External {
+        let r = External::read(t)?;
+        t.raw_data = Some(folder.window(&r.location, r.offset, r.length)?);
+        t.external_data.clear();
+        t.data_location = None;
+    }
+    Ok(())
+}
+
+/// The elements as raw data has them: several to the byte for types of two and four bits.
+pub fn pack(t: &Tensor) -> Vec<u8> {
+    let bits = t.dtype.bits() as usize;
+    if t.dtype == DType::Bool || bits >= 8 {
+        return t.bytes().to_vec();
+    }
+    let per_byte = 8 / bits;
+    let mask = (1u16 << bits) as u8 - 1;
+    let byte = |c: &[u8]| c.iter().enumerate().fold(0u8, |b, (i, x)| b | (x & mask) << (i * bits));
+    t.bytes().chunks(per_byte).map(byte).collect()
+}
+
 /// Checks a list of extents: none negative, and a number of elements that can be.
 pub fn extents(dims: &[i64]) -> Result<Vec<usize>, ModelError> {
     let shape: Option<Vec<usize>> = dims.iter().map(|&d| usize::try_from(d).ok()).collect();
