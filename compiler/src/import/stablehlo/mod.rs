@@ -3,6 +3,7 @@
 //!
 //! Every form is read into the same [`syntax::Module`]; one translation makes a graph of that.
 
+pub mod bytecode;
 pub mod syntax;
 pub mod text;
 pub mod translate;
