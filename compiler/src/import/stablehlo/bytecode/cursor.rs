@@ -87,7 +87,8 @@ impl<'a> Cursor<'a> {
         let mut all = [0; 16];
         all[0] = first;
         all[1..=extra].copy_from_slice(rest);
-        Ok((u128::from_le_bytes(all) >> (extra + 1)) as u64)
+        // The ninth byte leaves no room for the one that ends the zeros.
+        Ok((u128::from_le_bytes(all) >> (extra + 1).min(8)) as u64)
     }
 
     /// A signed integer of variable length: zigzag, the low bit is the sign.
