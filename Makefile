@@ -6,7 +6,7 @@ BEIMING := target/release/beiming
 A64 := aarch64-unknown-linux-gnu
 export BEIMING_PYTHON := $(CURDIR)/$(PY)
 
-.PHONY: all setup build demo test bench count bless lint models runtime-aarch64 clean
+.PHONY: all setup build demo test bench kunpeng bless lint models runtime-aarch64 clean
 
 all: build
 
@@ -39,10 +39,11 @@ models: setup
 bench: build
 	$(PY) tests/bench/against_onnxruntime.py
 
-# Instructions that one inference executes on Kunpeng 920, under qemu, beside onnxruntime's for aarch64.
-count: build runtime-aarch64
+# Every model at hand as code for Kunpeng 920 under qemu: agreement with onnxruntime, and executed instructions beside those of
+# onnxruntime's aarch64 wheel. Takes hours the first time; goes on where it stopped.
+kunpeng: build runtime-aarch64
 	scripts/aarch64_python.sh
-	$(PY) tests/bench/count.py
+	$(PY) tests/bench/kunpeng.py
 
 # Accepts what the compiler makes of the cases now as the snapshots; read the diff before you commit it.
 bless: setup

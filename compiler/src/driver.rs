@@ -10,7 +10,7 @@ use beiming_ir::kernel::Kernel;
 use beiming_ir::plan::Program;
 use beiming_ir::target::Target;
 use beiming_ir::verify;
-use beiming_passes::lower::{LowerErrors, LowerOptions};
+use beiming_passes::lower::{LowerErrors, LowerOptions, lower_reported};
 use beiming_passes::{OptimizeOptions, PassError};
 use bytes::Bytes;
 use thiserror::Error;
@@ -242,8 +242,8 @@ fn to_program(
         return Ok(None);
     }
     let mut explanation = Explanation::new(optimizer, &graph, target);
-    let program = clock.time("lower", || beiming_passes::lower::lower(&graph, target, &options.lower))?;
-    explanation.lowered(&program);
+    let (program, report) = clock.time("lower", || lower_reported(&graph, target, &options.lower))?;
+    explanation.lowered(&program, &report);
     Ok(Some((program, explanation)))
 }
 

@@ -9,6 +9,7 @@ use beiming_ir::plan::{Program, Step};
 use beiming_ir::target::Target;
 use beiming_passes::Report;
 use beiming_passes::cost::CostModel;
+use beiming_passes::lower::LowerReport;
 use serde::{Deserialize, Serialize};
 
 /// The decisions for one model.
@@ -20,6 +21,8 @@ pub struct Explanation {
     pub optimizer: Optimizer,
     /// What runs, in order; the bodies of control flow after their node.
     pub groups: Vec<Group>,
+    /// Contractions that run as plain loops.
+    pub untiled: Vec<Untiled>,
     /// Memory for intermediate values.
     pub arena: Arena,
 }
@@ -99,6 +102,17 @@ pub struct Group {
     pub kernels: Vec<String>,
 }
 
+/// A contraction that runs as plain loops.
+#[derive(Clone, PartialEq, Debug, Default, Serialize, Deserialize)]
+pub struct Untiled {
+    /// Names of the model's nodes in its group.
+    pub nodes: String,
+    /// The contraction.
+    pub op: String,
+    /// Why it is not tiled.
+    pub why: String,
+}
+
 /// Memory for intermediate values.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, Default, Serialize, Deserialize)]
 pub struct Arena {
@@ -148,11 +162,14 @@ impl Explanation {
     pub fn new(optimizer: Optimizer, graph: &Graph, target: &Target) -> Explanation {
         let mut groups = vec![];
         collect(graph, target, &mut groups);
-        Explanation { target: target.name.clone(), optimizer, groups, arena: Arena::default() }
+        Explanation { target: target.name.clone(), optimizer, groups, untiled: vec![], arena: Arena::default() }
     }
 
     /// Adds what lowering made of it.
-    pub fn lowered(&mut self, program: &Program) {
+    pub fn lowered(&mut self, program: &Program, report: &LowerReport) {
+        let untiled =
+            |u: &beiming_passes::lower::Untiled| Untiled { nodes: u.node.name.to_string(), op: u.op.clone(), why: u.why.clone() };
+        self.untiled = report.untiled.iter().map(untiled).collect();
         self.arena = Arena { bytes: program.plan.arena, without_reuse: program.plan.arena_without_reuse };
         let mut kernels: BTreeMap<&str, Vec<&str>> = BTreeMap::new();
         launches(program, &program.plan.steps, &mut kernels);

@@ -30,7 +30,7 @@ pub struct Args {
     /// Seconds to measure.
     #[arg(long, default_value_t = 2.0, value_name = "SECONDS")]
     duration: f64,
-    /// Exactly this many runs, instead of a duration.
+    /// Exactly this many runs, instead of a duration; 0 only makes ready.
     #[arg(long, conflicts_with = "duration", value_name = "N")]
     runs: Option<usize>,
     /// Runs before the measurement.
@@ -59,6 +59,9 @@ pub fn run(args: &Args) -> Result<Exit> {
     let arrays = feed::arrays(&args.feed, &args.shapes, &feed::ports(&module), &module.manifest().symbols)?;
     let views = session::views(&arrays);
     let times = measure(args, &module, &views)?;
+    if times.is_empty() {
+        return Ok(Exit::Ok);
+    }
     let profile = if args.no_peak && !args.profile { None } else { Some(profile(args, &module, &views, times.len())?) };
     let threads = if args.threads == 0 { std::thread::available_parallelism().map_or(1, |n| n.get()) } else { args.threads };
     let peak = if args.no_peak { None } else { peak::measure(threads).map(|p| p / 1e9) };
@@ -81,7 +84,7 @@ fn measure(args: &Args, module: &Arc<Module>, views: &[(&str, TensorView<'_>)]) 
     }
     let mut times = vec![];
     let end = Instant::now() + Duration::try_from_secs_f64(args.duration).unwrap_or(Duration::from_secs(2));
-    let more = |n: usize| args.runs.map_or(n < LEAST_RUNS || Instant::now() < end, |runs| n < runs.max(1));
+    let more = |n: usize| args.runs.map_or(n < LEAST_RUNS || Instant::now() < end, |runs| n < runs);
     while more(times.len()) {
         let t = Instant::now();
         s.run_into(views, &mut outputs).map_err(fail)?;

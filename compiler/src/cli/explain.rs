@@ -113,6 +113,10 @@ fn text(e: &Explanation) -> String {
         out += "\nnot fused\n";
         o.unfused.iter().for_each(|u| out += &format!("  {} -> {}: {}\n", u.producer, u.consumer, u.why));
     }
+    if !e.untiled.is_empty() {
+        out += "\nnot tiled: plain loops, one load at a time\n";
+        e.untiled.iter().for_each(|u| out += &format!("  {} at {}: {}\n", u.op, u.nodes, u.why));
+    }
     let share = e.arena.bytes as f64 * 100.0 / e.arena.without_reuse.max(1) as f64;
     out += &format!(
         "\narena {}, {share:.0} % of the {} its buffers sum up to\n",

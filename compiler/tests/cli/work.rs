@@ -77,6 +77,25 @@ fn explain_tells_the_same_of_a_model_and_its_artifact() {
 }
 
 #[test]
+fn explain_says_what_is_not_tiled_and_why() {
+    let p = Place::new();
+    let graph = r#"graph "open_window" {
+  dim K = 1..5
+  %0 = input "x" : f32[1, 20, 3]
+  %1 = input "w" : f32[K, 3, 8]
+  %2 = Conv(strides:[1],dilations:[1],pads:[(0,0)],groups:1) %0, %1 : f32[1, 21 - K, 8] @ "c1" "Conv" "graph/node 0"
+  output "y" %2
+}
+"#;
+    p.write("open_window.txt", graph.as_bytes());
+    let doc = p.json(&["explain", "open_window.txt", "--json"]);
+    let why = "the window of a convolution must be known";
+    assert_eq!(doc["untiled"], serde_json::json!([{ "nodes": "c1", "op": "conv", "why": why }]));
+    let said = p.ok(&["explain", "open_window.txt"]);
+    assert!(said.contains(&format!("not tiled: plain loops, one load at a time\n  conv at c1: {why}\n")), "{said}");
+}
+
+#[test]
 fn compare_names_the_first_value_that_differs() {
     let p = Place::compiled();
     let same = p.json(&["compare", "mlp.txt", "--against", "eval", "--size", "N=7", "--json"]);

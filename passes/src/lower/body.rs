@@ -55,6 +55,8 @@ pub struct BodyCx<'a> {
     pub calls: Vec<Call>,
     /// Nodes whose result an earlier call has left in a temporary; the inliner reads it there.
     pub stored: BTreeMap<u32, Operand>,
+    /// Anchors that run as plain loops, and why they are not tiled.
+    pub untiled: Vec<(usize, String)>,
 }
 
 impl<'a> BodyCx<'a> {
@@ -102,6 +104,7 @@ impl<'a> BodyCx<'a> {
             temps: vec![],
             calls: vec![],
             stored: BTreeMap::new(),
+            untiled: vec![],
         })
     }
 

@@ -48,7 +48,8 @@ fn one(cx: &mut BodyCx, anchor: usize, root: Arg, dst: Operand) -> Result<(), St
 fn product(cx: &mut BodyCx, anchor: usize, root: Arg, dst: Operand) -> Result<(), String> {
     let whole = root == cx.result();
     let mut sub = if whole { cx.clone() } else { cx.up_to(anchor) };
-    if contraction::lower(&mut sub).is_err() {
+    if let Err(why) = contraction::lower(&mut sub) {
+        cx.untiled.push((anchor, why));
         return window::lower(cx, anchor, root, dst);
     }
     cx.temps = sub.temps;

@@ -99,7 +99,30 @@ impl std::fmt::Display for LowerErrors {
     }
 }
 
+/// A contraction that runs as plain loops, one load at a time, because the tiled kernels do not take it.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct Untiled {
+    /// Source of the node.
+    pub node: Loc,
+    /// The contraction.
+    pub op: String,
+    /// Why it is not tiled.
+    pub why: String,
+}
+
+/// What lowering did that is worth knowing.
+#[derive(Clone, PartialEq, Eq, Debug, Default)]
+pub struct LowerReport {
+    /// In the order of the graph; a region's where its node stands.
+    pub untiled: Vec<Untiled>,
+}
+
 /// Lowers a graph (and its regions) for a target. Errors name every node that cannot be lowered, not just the first.
 pub fn lower(graph: &Graph, target: &Target, options: &LowerOptions) -> Result<Program, LowerErrors> {
+    lower_reported(graph, target, options).map(|(program, _)| program)
+}
+
+/// As [`lower`], with a report.
+pub fn lower_reported(graph: &Graph, target: &Target, options: &LowerOptions) -> Result<(Program, LowerReport), LowerErrors> {
     walk::program(graph, target, options)
 }

@@ -15,7 +15,7 @@ use super::body::BodyCx;
 use super::builder::{Call, KernelBuilder, Operand};
 use super::inline::Inliner;
 use super::place::{self, Home, Storage};
-use super::{LowerError, LowerErrors, LowerOptions, families};
+use super::{LowerError, LowerErrors, LowerOptions, LowerReport, Untiled, families};
 
 /// State of the walk over a model and its regions.
 pub(super) struct Walk<'a> {
@@ -31,6 +31,7 @@ pub(super) struct Walk<'a> {
     /// `(read, written)` storages of which the second may take the first one's memory.
     in_place: Vec<(usize, usize)>,
     pub errors: Vec<LowerError>,
+    report: LowerReport,
 }
 
 /// Where a constant's bytes lie in this process, which is what makes two of them one.
@@ -45,7 +46,7 @@ pub(super) struct Scope<'g> {
 }
 
 /// Lowers a model.
-pub(super) fn program(graph: &Graph, target: &Target, options: &LowerOptions) -> Result<Program, LowerErrors> {
+pub(super) fn program(graph: &Graph, target: &Target, options: &LowerOptions) -> Result<(Program, LowerReport), LowerErrors> {
     let mut symbols = Symbols::default();
     super::control::collect_symbols(graph, &mut symbols);
     let mut w = Walk {
@@ -59,6 +60,7 @@ pub(super) fn program(graph: &Graph, target: &Target, options: &LowerOptions) ->
         storages: vec![],
         in_place: vec![],
         errors: vec![],
+        report: LowerReport::default(),
     };
     let inputs: Vec<SlotId> =
         graph.inputs.iter().enumerate().map(|(i, v)| w.new_slot(graph.ty(*v).clone(), Home::Input(i as u32))).collect();
@@ -87,7 +89,7 @@ pub(super) fn program(graph: &Graph, target: &Target, options: &LowerOptions) ->
         steps,
         symbols: symbols.clone(),
     };
-    Ok(Program { target: target.clone(), kernels: w.kernels, weights: w.weights, plan })
+    Ok((Program { target: target.clone(), kernels: w.kernels, weights: w.weights, plan }, w.report))
 }
 
 impl<'a> Walk<'a> {
@@ -230,7 +232,14 @@ impl<'a> Walk<'a> {
                 let storage = self.storage(from);
                 scope.slots[v.index()] = Some(self.view(ty, storage));
             }
-            Ok((cx, None)) => self.calls(scope, node, cx, steps),
+            Ok((cx, None)) => {
+                let untiled = |(anchor, why): &(usize, String)| {
+                    let op = cx.body.nodes[*anchor].op.name();
+                    Untiled { node: node.loc.clone(), op, why: why.clone() }
+                };
+                self.report.untiled.extend(cx.untiled.iter().map(untiled));
+                self.calls(scope, node, cx, steps)
+            }
         }
     }
 

@@ -1,12 +1,12 @@
 //! What the plan promises: shared kernels, shared memory, names, and errors that say everything.
 
 use beiming_ir::graph::{Graph, Loc, ValueId};
-use beiming_ir::ops::{BinaryOp, Op, UnaryOp};
+use beiming_ir::ops::{BinaryOp, Conv, Op, UnaryOp};
 use beiming_ir::plan::{Place, Step};
 use beiming_ir::target::Target;
 use beiming_ir::tensor::{Num, Tensor};
 use beiming_ir::types::DType::{C64, F32};
-use beiming_passes::lower::{LowerOptions, lower};
+use beiming_passes::lower::{LowerOptions, Untiled, lower, lower_reported};
 
 use crate::check::{agree, dims, graph, push, ty};
 
@@ -116,4 +116,21 @@ fn every_problem_is_reported() {
     }
     g.add_output("y", last);
     lower(&g, &Target::x86_64_v3(), &LowerOptions::default()).expect("complex numbers move like others");
+}
+
+#[test]
+fn a_contraction_that_is_not_tiled_is_reported_with_the_reason() {
+    let mut g = graph(&[("K", 1, 5)]);
+    let x = g.add_input("x", ty(F32, "1 20 3"));
+    let w = g.add_input("w", ty(F32, "K 3 8"));
+    let conv = Op::Conv(Conv { strides: vec![1], dilations: vec![1], pads: vec![(0, 0)], groups: 1 });
+    let y = push(&mut g, conv, &[x, w]);
+    let v = g.add_input("v", ty(F32, "8 16"));
+    let z = push(&mut g, Op::MatMul { out: F32 }, &[y, v]);
+    g.add_output("z", z);
+    let (_, report) = lower_reported(&g, &Target::kunpeng920(), &LowerOptions::default()).expect("lowers");
+    let loc = Loc { name: "conv".into(), ..Loc::default() };
+    let why = "the window of a convolution must be known".into();
+    assert_eq!(report.untiled, [Untiled { node: loc, op: "conv".into(), why }]);
+    agree(&g, &[("K", 3)]);
 }
