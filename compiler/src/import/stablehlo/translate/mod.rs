@@ -9,6 +9,7 @@
 
 mod border;
 mod cx;
+mod math;
 mod ops;
 mod value;
 mod walk;

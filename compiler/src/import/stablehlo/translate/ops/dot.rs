@@ -37,11 +37,20 @@ pub fn axes(cx: &Cx<'_, '_>, ranks: [usize; 2]) -> R<Axes> {
     Ok(Axes { batch: pair("batching")?, contract: pair("contracting")? })
 }
 
+/// The axes of either product.
+pub fn axes_of(cx: &Cx<'_, '_>, ranks: [usize; 2]) -> R<Axes> {
+    if &*cx.op.name != "stablehlo.dot" {
+        return axes(cx, ranks);
+    }
+    let (Some(last), true) = (ranks[0].checked_sub(1), ranks[1] > 0) else {
+        return bad_attribute("it takes vectors and matrices");
+    };
+    Ok(Axes { batch: Default::default(), contract: [vec![last], vec![0]] })
+}
+
 fn dot(cx: &mut Cx<'_, '_>) -> R<Vec<Val>> {
     let (x, y) = (cx.plain(0)?, cx.plain(1)?);
-    let last = cx.rank(x).checked_sub(1);
-    let (Some(last), true) = (last, cx.rank(y) > 0) else { return bad_attribute("it takes vectors and matrices") };
-    let axes = Axes { batch: Default::default(), contract: [vec![last], vec![0]] };
+    let axes = axes_of(cx, [cx.rank(x), cx.rank(y)])?;
     let to = cx.result_dtype(0)?;
     one(contract(cx, x, y, &axes, to))
 }

@@ -30,7 +30,11 @@ macro_rules! binary {
 
 pub const OPS: &[Row] = &[
     unary!("stablehlo.abs", Abs),
+    unary!("stablehlo.cbrt", Cbrt),
     unary!("stablehlo.ceil", Ceil),
+    unary!("stablehlo.count_leading_zeros", LeadingZeros),
+    unary!("stablehlo.popcnt", Popcount),
+    unary!("stablehlo.round_nearest_afz", RoundAway),
     unary!("stablehlo.cosine", Cos),
     unary!("stablehlo.exponential", Exp),
     unary!("stablehlo.exponential_minus_one", Expm1),
@@ -59,15 +63,11 @@ pub const OPS: &[Row] = &[
     binary!("stablehlo.shift_left", Shl),
     binary!("stablehlo.subtract", Sub),
     binary!("stablehlo.xor", Xor),
-    real("stablehlo.cbrt", |cx| with(cx, cbrt)),
     real("stablehlo.clamp", clamp),
     real("stablehlo.compare", compare),
     real("stablehlo.convert", convert),
-    real("stablehlo.count_leading_zeros", |cx| with(cx, leading_zeros)),
     real("stablehlo.is_finite", |cx| with(cx, is_finite)),
     real("stablehlo.not", |cx| with(cx, not)),
-    real("stablehlo.popcnt", |cx| with(cx, popcount)),
-    real("stablehlo.round_nearest_afz", |cx| with(cx, round_away)),
     any("stablehlo.select", select),
     real("stablehlo.shift_right_arithmetic", |cx| shift_right(cx, true)),
     real("stablehlo.shift_right_logical", |cx| shift_right(cx, false)),
@@ -83,22 +83,6 @@ fn with(cx: &mut Cx<'_, '_>, f: fn(&mut Cx<'_, '_>, V) -> R) -> R<Vec<Val>> {
     one(f(cx, x))
 }
 
-/// The sign of `x` times the cube root of `|x|`; one step of Newton's method makes good what `pow` rounds, 1/3 being no float.
-fn cbrt(cx: &mut Cx<'_, '_>, x: V) -> R {
-    let a = cx.unary(UnaryOp::Abs, x)?;
-    let y = cx.with(BinaryOp::Pow, a, 1.0 / 3.0)?;
-    let square = cx.binary(BinaryOp::Mul, y, y)?;
-    let quotient = cx.binary(BinaryOp::Div, a, square)?;
-    let error = cx.binary(BinaryOp::Sub, y, quotient)?;
-    let step = cx.with(BinaryOp::Div, error, 3.0)?;
-    let better = cx.binary(BinaryOp::Sub, y, step)?;
-    // Zero and infinity are their own roots, and the step would be NaN.
-    let finite = is_finite(cx, better)?;
-    let root = cx.select(finite, better, y)?;
-    let sign = cx.unary(UnaryOp::Sign, x)?;
-    cx.binary(BinaryOp::Mul, root, sign)
-}
-
 /// `|x| < inf`: false for NaN.
 pub fn is_finite(cx: &mut Cx<'_, '_>, x: V) -> R {
     let a = cx.unary(UnaryOp::Abs, x)?;
@@ -108,17 +92,6 @@ pub fn is_finite(cx: &mut Cx<'_, '_>, x: V) -> R {
 fn not(cx: &mut Cx<'_, '_>, x: V) -> R {
     let op = if cx.dtype(x) == DType::Bool { UnaryOp::Not } else { UnaryOp::BitNot };
     cx.unary(op, x)
-}
-
-/// Nearest, ties away from zero. The distance to the truncated number is exact, which `x + 0.5` is not.
-fn round_away(cx: &mut Cx<'_, '_>, x: V) -> R {
-    let t = cx.unary(UnaryOp::Trunc, x)?;
-    let rest = cx.binary(BinaryOp::Sub, x, t)?;
-    let rest = cx.unary(UnaryOp::Abs, rest)?;
-    let far = cx.with(BinaryOp::Ge, rest, 0.5)?;
-    let sign = cx.unary(UnaryOp::Sign, x)?;
-    let next = cx.binary(BinaryOp::Add, t, sign)?;
-    cx.select(far, next, t)
 }
 
 fn clamp(cx: &mut Cx<'_, '_>) -> R<Vec<Val>> {
@@ -227,38 +200,4 @@ fn shift_right(cx: &mut Cx<'_, '_>, arithmetic: bool) -> R<Vec<Val>> {
     let (x, y) = (bitcast(cx, x, to)?, bitcast(cx, y, to)?);
     let v = cx.binary(BinaryOp::Shr, x, y)?;
     one(bitcast(cx, v, own))
-}
-
-/// Number of set bits: sums of pairs, of pairs of pairs, and so on.
-fn popcount(cx: &mut Cx<'_, '_>, x: V) -> R {
-    let own = cx.dtype(x);
-    let mut v = bitcast(cx, x, unsigned(own))?;
-    let bits = own.bits();
-    let mut width = 1;
-    while width < bits {
-        // 0101.. of runs of `width` bits.
-        let mask = (0..bits).filter(|b| b / width % 2 == 0).fold(0u64, |m, b| m | 1 << b);
-        let mask = cx.constant(beiming_ir::tensor::Tensor::scalar(unsigned(own), beiming_ir::tensor::Num::Int(mask.into())));
-        let low = cx.binary(BinaryOp::And, v, mask)?;
-        let high = cx.with(BinaryOp::Shr, v, f64::from(width))?;
-        let high = cx.binary(BinaryOp::And, high, mask)?;
-        v = cx.binary(BinaryOp::Add, low, high)?;
-        width *= 2;
-    }
-    bitcast(cx, v, own)
-}
-
-/// Zeros above the highest set bit: the bits that stay clear when all below the highest are set.
-fn leading_zeros(cx: &mut Cx<'_, '_>, x: V) -> R {
-    let own = cx.dtype(x);
-    let mut v = bitcast(cx, x, unsigned(own))?;
-    let mut shift = 1;
-    while shift < own.bits() {
-        let s = cx.with(BinaryOp::Shr, v, f64::from(shift))?;
-        v = cx.binary(BinaryOp::Or, v, s)?;
-        shift *= 2;
-    }
-    let clear = cx.unary(UnaryOp::BitNot, v)?;
-    let n = popcount(cx, clear)?;
-    bitcast(cx, n, own)
 }

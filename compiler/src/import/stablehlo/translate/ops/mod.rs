@@ -17,6 +17,7 @@ pub mod reduce;
 pub mod region;
 pub mod shape;
 pub mod source;
+pub mod special;
 pub mod window;
 
 use std::collections::HashMap;
@@ -85,6 +86,7 @@ const FAMILIES: &[&[Row]] = &[
     reduce::OPS,
     shape::OPS,
     source::OPS,
+    special::OPS,
     window::OPS,
 ];
 

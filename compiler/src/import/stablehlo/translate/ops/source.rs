@@ -19,7 +19,7 @@ fn token(_: &mut Cx<'_, '_>) -> R<Vec<Val>> {
     Ok(vec![Val::Token])
 }
 
-fn constant(cx: &mut Cx<'_, '_>) -> R<Vec<Val>> {
+pub fn constant(cx: &mut Cx<'_, '_>) -> R<Vec<Val>> {
     match cx.attr("value") {
         Some(Attr::Dense(d)) => Ok(vec![dense(cx, d)?]),
         Some(_) => Err(Fail::Invalid(Code::AttributeKind, "attribute `value` must be `dense<..>`".into())),
