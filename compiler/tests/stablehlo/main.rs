@@ -1,3 +1,5 @@
 //! Reading StableHLO.
 
+mod bytecode;
+mod canon;
 mod text;

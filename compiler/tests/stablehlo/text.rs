@@ -5,13 +5,13 @@ use std::path::{Path, PathBuf};
 use beiming::import::stablehlo::text;
 
 /// `stablehlo/` of the unpacked suites, from `BEIMING_CONFORMANCE`.
-fn suites() -> Option<PathBuf> {
+pub fn suites() -> Option<PathBuf> {
     let root = std::env::var_os("BEIMING_CONFORMANCE").map(PathBuf::from)?;
     Some(root.join("stablehlo")).filter(|p| p.is_dir())
 }
 
 /// Files with this ending below a folder, in order.
-fn files(folder: &Path, ending: &str) -> Vec<PathBuf> {
+pub fn files(folder: &Path, ending: &str) -> Vec<PathBuf> {
     let mut out = vec![];
     let mut open = vec![folder.to_owned()];
     while let Some(next) = open.pop() {

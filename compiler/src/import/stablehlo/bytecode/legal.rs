@@ -262,15 +262,17 @@ fn is_default(op: &str, name: &str, attr: &Attr) -> bool {
     }
 }
 
-/// Puts together the structures that VHLO takes apart. Empty lists are left out, as the text does.
+/// Puts together the structures that VHLO takes apart. Empty lists are left out, and the index vector's axis where it is the
+/// first, as the text does.
 fn put_together(op: &str, attrs: &mut Attrs) {
     for taken in TAKEN.iter().filter(|t| t.ops.contains(&op)) {
         let mut fields = vec![];
         for field in taken.fields.split_ascii_whitespace() {
             let (from, to) = field.split_once('=').unwrap_or((field, field));
-            match attrs.remove(from) {
-                Some(attr) if !is_empty(&attr) && !matches!(attr, Attr::Type(Type::None)) => fields.push((to, attr)),
-                _ => {}
+            let Some(attr) = attrs.remove(from) else { continue };
+            let first = from == "index_vector_dim" && matches!(attr, Attr::Int(0, _));
+            if !first && !is_empty(&attr) && !matches!(attr, Attr::Type(Type::None)) {
+                fields.push((to, attr));
             }
         }
         let optional = taken.name == "dot_algorithm" && fields.is_empty();

@@ -66,11 +66,13 @@ pub(super) fn read(pool: &mut Pool<'_>, c: &mut Cursor<'_>) -> Read<Attr> {
         17 => Ok(Attr::Type(pool.ty(c)?)),
         18 => Ok(structure("type_extensions", [("bounds", ints(pool, c)?)])),
         20 => {
-            let tolerance = |v: u64| Attr::Float(f64::from_bits(v), Type::Scalar(Element::Plain(DType::F64)));
-            let (atol, rtol) = (tolerance(c.bits(64)?), tolerance(c.bits(64)?));
-            let ulps = index(c.signed()?);
-            let mode = pool.attr(c)?;
-            Ok(structure("result_accuracy", [("atol", atol), ("rtol", rtol), ("ulps", ulps), ("mode", mode)]))
+            // Zero is what nobody writes.
+            let tolerance = |v: f64| (v != 0.0).then_some(Attr::Float(v, Type::Scalar(Element::Plain(DType::F64))));
+            let atol = tolerance(f64::from_bits(c.bits(64)?)).map(|v| ("atol", v));
+            let rtol = tolerance(f64::from_bits(c.bits(64)?)).map(|v| ("rtol", v));
+            let ulps = Some(c.signed()?).filter(|v| *v != 0).map(|v| ("ulps", index(v)));
+            let mode = Some(("mode", pool.attr(c)?));
+            Ok(structure("result_accuracy", [atol, rtol, ulps, mode].into_iter().flatten()))
         }
         21 => Ok(structure("sub_axis_info", [("pre_size", index(c.signed()?)), ("size", index(c.signed()?))])),
         22 => {
