@@ -4,7 +4,7 @@
 set -euo pipefail
 cd "$(dirname "$0")/.."
 
-packages=(llvm-22-dev lld-22 libzstd-dev libpolly-22-dev qemu-user gcc gcc-aarch64-linux-gnu libc6-dev-arm64-cross python3-venv)
+packages=(llvm-22-dev lld-22 libzstd-dev libpolly-22-dev qemu-user gcc g++ gcc-aarch64-linux-gnu libc6-dev-arm64-cross python3-venv)
 missing=()
 for p in "${packages[@]}"; do
   dpkg-query -W -f '${Status}' "$p" 2>/dev/null | grep -q 'ok installed' || missing+=("$p")

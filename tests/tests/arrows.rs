@@ -6,10 +6,11 @@ use std::path::{Path, PathBuf};
 use toml::{Table, Value};
 
 /// Crate, and the crates of ours that it may depend on.
-const ARROWS: [(&str, &[&str]); 6] = [
+const ARROWS: [(&str, &[&str]); 7] = [
     ("beiming-ir", &[]),
     ("beiming-passes", &["beiming-ir"]),
     ("beiming-cpu", &["beiming-ir"]),
+    ("beiming-ascend", &["beiming-ir"]),
     ("beiming-runtime", &[]),
     // The runtime: `beiming run` runs artifacts in its own process, and what an artifact is, is said in one place.
     ("beiming", &["beiming-ir", "beiming-passes", "beiming-cpu", "beiming-runtime"]),

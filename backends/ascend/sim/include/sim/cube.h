@@ -1,0 +1,79 @@
+// The cube core: copies into L1 in the Nz layout, loads into the operand buffers, products, and results out through the fixpipe.
+//
+// Layouts (16 rows of a fractal, k0 = 32 bytes of operand): L1 holds Nz, fractals column by column, rows inside; L0A zZ on 2201
+// and 2002 (fractals row by row) and Nz on 3510; L0B Zn: fractals row by row, columns inside; L0C Nz with 16 x 16 fractals.
+#pragma once
+
+#include "sim/copy.h"
+
+namespace AscendC {
+
+struct Nd2NzParams {
+    uint16_t ndNum = 1, nValue = 0, dValue = 0, srcNdMatrixStride = 0, srcDValue = 0, dstNzC0Stride = 0, dstNzNStride = 1, dstNzMatrixStride = 0;
+    Nd2NzParams() = default;
+    Nd2NzParams(uint16_t nd, uint16_t n, uint16_t d, uint16_t matrix, uint16_t sd, uint16_t c0, uint16_t ns, uint16_t ms)
+        : ndNum(nd), nValue(n), dValue(d), srcNdMatrixStride(matrix), srcDValue(sd), dstNzC0Stride(c0), dstNzNStride(ns), dstNzMatrixStride(ms) {}
+};
+
+struct LoadData2DParams {
+    uint16_t startIndex = 0;
+    uint8_t repeatTimes = 0;
+    uint16_t srcStride = 0;  // in fractals of 512 bytes, start to start
+    uint8_t sid = 0;
+    uint16_t dstGap = 0;  // in fractals, end to start
+    bool ifTranspose = false;
+    uint8_t addrMode = 0;
+};
+
+struct MmadParams {
+    uint16_t m = 0, n = 0, k = 0;
+    uint8_t unitFlag = 0;
+    bool cmatrixSource = false, cmatrixInitVal = true;
+};
+
+enum class QuantMode_t : uint8_t { NoQuant, F322F16, F322BF16 };
+
+struct FixpipeParamsV220 {
+    uint16_t nSize = 0, mSize = 0, srcStride = 0;  // of the accumulators, in rows
+    uint32_t dstStride = 0;                        // of the result, in elements
+    QuantMode_t quantPre = QuantMode_t::NoQuant;
+    bool reluEn = false;
+    uint8_t unitFlag = 0;
+};
+
+}  // namespace AscendC
+
+namespace sim {
+
+void nd_to_nz(const Window& dst, const uint8_t* src, const AscendC::Nd2NzParams& p, uint32_t element, Site site);
+void load_2d(const Window& dst, const Window& src, const AscendC::LoadData2DParams& p, uint32_t element, Site site);
+enum class Operand : uint8_t { Half, Bfloat, Float, Int8 };
+void mmad(const Window& c, const Window& a, const Window& b, const AscendC::MmadParams& p, Operand type, Site site);
+void fixpipe(uint8_t* dst, const Window& src, const AscendC::FixpipeParamsV220& p, uint32_t dst_element, Site site);
+
+template <class T> constexpr Operand operand_of() {
+    return std::is_same<T, half>::value ? Operand::Half : std::is_same<T, bfloat16_t>::value ? Operand::Bfloat : std::is_same<T, float>::value ? Operand::Float : Operand::Int8;
+}
+
+}  // namespace sim
+
+namespace AscendC {
+
+template <class T> void DataCopy(const LocalTensor<T>& dst, const GlobalTensor<T>& src, const Nd2NzParams& p, sim::Site site = sim::Site::here()) {
+    sim::nd_to_nz(dst.window(), reinterpret_cast<const uint8_t*>(src.GetPhyAddr()), p, sizeof(T), site);
+}
+
+template <class T> void LoadData(const LocalTensor<T>& dst, const LocalTensor<T>& src, const LoadData2DParams& p, sim::Site site = sim::Site::here()) {
+    sim::load_2d(dst.window(), src.window(), p, sizeof(T), site);
+}
+
+template <class C, class A, class B> void Mmad(const LocalTensor<C>& c, const LocalTensor<A>& a, const LocalTensor<B>& b, const MmadParams& p, sim::Site site = sim::Site::here()) {
+    static_assert(std::is_same<A, B>::value && sizeof(C) == 4, "operands of one type, 32-bit accumulators");
+    sim::mmad(c.window(), a.window(), b.window(), p, sim::operand_of<A>(), site);
+}
+
+template <class D, class C> void Fixpipe(const GlobalTensor<D>& dst, const LocalTensor<C>& src, const FixpipeParamsV220& p, sim::Site site = sim::Site::here()) {
+    sim::fixpipe(reinterpret_cast<uint8_t*>(dst.GetPhyAddr()), src.window(), p, sizeof(D), site);
+}
+
+}  // namespace AscendC
