@@ -41,6 +41,12 @@ pub fn emit(program: &Verified<Program>) -> Result<Code, String> {
     beiming_cpu::emit(program, &keep).map_err(|e| e.to_string())
 }
 
+/// Machine code of a program.
+pub fn emit_plain(program: &Verified<Program>) -> Result<Code, String> {
+    let options = EmitOptions { threads: 1, llvm_ir: false, assembly: false };
+    beiming_cpu::emit(program, &options).map_err(|e| e.to_string())
+}
+
 /// Writes the artifact of a program.
 pub fn write(path: &Path, name: &str, program: &Verified<Program>, code: &Code) -> Result<(), String> {
     artifact::write(path, name, program, code, b"").map(drop).map_err(|e| e.to_string())

@@ -15,6 +15,8 @@ pub enum Code {
     NoGraph,
     /// E0103: the operator set is missing, or outside what is supported.
     Opset,
+    /// E0104: the text or the bytecode of a StableHLO module is malformed.
+    Syntax,
     /// E0201: the bytes of a tensor do not fit its type and dims.
     TensorSize,
     /// E0202: an element type that does not exist or cannot stand here.
@@ -62,6 +64,7 @@ impl Code {
             Code::NotOnnx => "E0101",
             Code::NoGraph => "E0102",
             Code::Opset => "E0103",
+            Code::Syntax => "E0104",
             Code::TensorSize => "E0201",
             Code::ElementType => "E0202",
             Code::Dimension => "E0203",

@@ -7,3 +7,59 @@ pub mod bytecode;
 pub mod syntax;
 pub mod text;
 pub mod translate;
+
+use beiming_ir::graph::{Graph, Loc};
+use beiming_ir::tensor::Data;
+
+use super::{Code, ImportError, ImportOptions, ModelError};
+use syntax::{Module, Problem};
+
+/// True where the bytes are StableHLO in one of its forms.
+pub fn is_stablehlo(bytes: &[u8]) -> bool {
+    bytecode::is_bytecode(bytes) || looks_like_text(bytes)
+}
+
+/// What MLIR text can begin with, after blanks and comments.
+const OPENINGS: &[&[u8]] = &[b"module", b"builtin.module", b"func", b"\"builtin.module\"", b"\"func.func\"", b"#", b"!", b"{-#"];
+
+fn looks_like_text(bytes: &[u8]) -> bool {
+    let mut rest = bytes.trim_ascii_start();
+    while rest.starts_with(b"//") {
+        let end = rest.iter().position(|b| *b == b'\n').unwrap_or(rest.len());
+        rest = rest[end..].trim_ascii_start();
+    }
+    OPENINGS.iter().any(|o| rest.starts_with(o))
+}
+
+/// Reads a module, in whatever form it is.
+///
+/// # Errors
+/// Everything that is wrong with the form.
+pub fn module(data: Data) -> Result<Module, ImportError> {
+    if bytecode::is_bytecode(data.as_bytes()) {
+        return bytecode::read(data).map_err(malformed);
+    }
+    text::parse(data.as_bytes()).map_err(malformed)
+}
+
+/// The problems of a reader as errors of a model.
+fn malformed(problems: Vec<Problem>) -> ImportError {
+    let error = |p: Problem| {
+        let place = match p.loc.line {
+            0 => p.loc.name.clone(),
+            line => format!("{line}:{}", p.loc.column).into(),
+        };
+        let loc = Loc { name: "".into(), op: "".into(), place };
+        ModelError { code: Code::Syntax, loc, message: p.message }
+    };
+    ImportError::Invalid { errors: problems.into_iter().map(error).collect(), unsupported: vec![] }
+}
+
+/// Reads a module and translates its entry function.
+///
+/// # Errors
+/// As [`super::read`].
+pub fn read(data: Data, options: &ImportOptions) -> Result<Graph, ImportError> {
+    let module = module(data)?;
+    Ok(translate::translate(&module, options, translate::Settings::default())?.graph)
+}

@@ -13,7 +13,7 @@ use super::super::super::frame::{Frame, V};
 use super::super::syntax::{Block, Function, Module, Operation, Value};
 use super::cx::Cx;
 use super::ops;
-use super::value::{Val, flatten, rebuild};
+use super::value::{Val, flatten};
 use super::{Check, Settings};
 
 /// Calls and regions inside each other.

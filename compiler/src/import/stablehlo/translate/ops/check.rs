@@ -33,7 +33,8 @@ fn almost(cx: &Cx<'_, '_>) -> R<Criterion> {
 }
 
 fn close(cx: &Cx<'_, '_>) -> R<Criterion> {
-    let ulps = |name, default| R::Ok(u64::try_from(cx.int_opt(name)?.unwrap_or(default)).unwrap_or(0));
+    // Unsigned numbers of 64 bits, which attributes hold as signed ones.
+    let ulps = |name, default| R::Ok(cx.int_opt(name)?.unwrap_or(default) as u64);
     Ok(Criterion::Close { min: ulps("min_ulp_difference", 0)?, max: ulps("max_ulp_difference", ULPS)? })
 }
 

@@ -42,7 +42,6 @@ pub const OPS: &[Row] = &[
     unary!("stablehlo.log", Log),
     unary!("stablehlo.log_plus_one", Log1p),
     unary!("stablehlo.logistic", Sigmoid),
-    unary!("stablehlo.negate", Neg),
     unary!("stablehlo.round_nearest_even", Round),
     unary!("stablehlo.rsqrt", Rsqrt),
     unary!("stablehlo.sign", Sign),
@@ -50,23 +49,24 @@ pub const OPS: &[Row] = &[
     unary!("stablehlo.sqrt", Sqrt),
     unary!("stablehlo.tan", Tan),
     unary!("stablehlo.tanh", Tanh),
-    binary!("stablehlo.add", Add),
     binary!("stablehlo.and", And),
     binary!("stablehlo.atan2", Atan2),
     binary!("stablehlo.divide", Div),
     binary!("stablehlo.maximum", Max),
     binary!("stablehlo.minimum", Min),
-    binary!("stablehlo.multiply", Mul),
     binary!("stablehlo.or", Or),
     binary!("stablehlo.power", Pow),
     binary!("stablehlo.remainder", Rem),
     binary!("stablehlo.shift_left", Shl),
     binary!("stablehlo.subtract", Sub),
     binary!("stablehlo.xor", Xor),
+    real("stablehlo.add", |cx| arithmetic(cx, BinaryOp::Add, BinaryOp::Or)),
     real("stablehlo.clamp", clamp),
     real("stablehlo.compare", compare),
     real("stablehlo.convert", convert),
     real("stablehlo.is_finite", |cx| with(cx, is_finite)),
+    real("stablehlo.multiply", |cx| arithmetic(cx, BinaryOp::Mul, BinaryOp::And)),
+    real("stablehlo.negate", |cx| with(cx, negate)),
     real("stablehlo.not", |cx| with(cx, not)),
     any("stablehlo.select", select),
     real("stablehlo.shift_right_arithmetic", |cx| shift_right(cx, true)),
@@ -87,6 +87,22 @@ fn with(cx: &mut Cx<'_, '_>, f: fn(&mut Cx<'_, '_>, V) -> R) -> R<Vec<Val>> {
 pub fn is_finite(cx: &mut Cx<'_, '_>, x: V) -> R {
     let a = cx.unary(UnaryOp::Abs, x)?;
     cx.with(BinaryOp::Lt, a, f64::INFINITY)
+}
+
+/// Sums and products of booleans are disjunctions and conjunctions.
+fn arithmetic(cx: &mut Cx<'_, '_>, numbers: BinaryOp, booleans: BinaryOp) -> R<Vec<Val>> {
+    let (x, y) = (cx.plain(0)?, cx.plain(1)?);
+    let op = if cx.dtype(x) == DType::Bool { booleans } else { numbers };
+    one(cx.binary(op, x, y))
+}
+
+/// Unsigned integers wrap.
+fn negate(cx: &mut Cx<'_, '_>, x: V) -> R {
+    if !cx.dtype(x).is_unsigned_int() {
+        return cx.unary(UnaryOp::Neg, x);
+    }
+    let zero = cx.scalar_like(x, 0.0);
+    cx.binary(BinaryOp::Sub, zero, x)
 }
 
 fn not(cx: &mut Cx<'_, '_>, x: V) -> R {

@@ -47,18 +47,20 @@ pub fn dense(cx: &mut Cx<'_, '_>, d: &Dense) -> R<Val> {
     let shape: Vec<Dim> = shape;
     let mut place = |t: Tensor| -> R {
         let ty = TensorType::new(t.dtype, shape.clone());
-        let whole = t.ty() == ty;
+        let full = ty.static_shape().unwrap_or_default();
+        // Readers give one element for a splat, and need not shape the others.
+        let whole = t.reshaped(&full);
         if cx.walk.settings.lift && liftable(cx, &ty) {
-            let full = match whole {
-                true => t,
-                false => Tensor::build(t.dtype, &ty.static_shape().unwrap_or_default(), |_| t.get(0)),
-            };
+            let full = whole.unwrap_or_else(|| Tensor::build(t.dtype, &full, |_| t.get(0)));
             let name = format!("constant{}", cx.walk.lifted.len());
             let v = cx.frame().input(&name, ty);
             cx.walk.lifted.push(full);
             return Ok(v);
         }
-        let v = cx.constant(t);
+        if whole.is_none() && t.len() != 1 {
+            return bad_arguments(format!("a constant of {} elements for {ty}", t.len()));
+        }
+        let v = cx.constant(whole.unwrap_or(t));
         cx.broadcast(v, shape.clone())
     };
     Ok(match &d.ty.element {

@@ -1,0 +1,149 @@
+//! What the runs come to: a table by suite, and failures by reason.
+
+use std::collections::BTreeMap;
+use std::fmt::Write;
+use std::time::Duration;
+
+use crate::case::{Case, Outcome};
+
+/// Numbers of one suite.
+#[derive(Default)]
+struct Sums {
+    cases: usize,
+    apart: usize,
+    encodings: (usize, usize),
+    functions: (usize, usize),
+    imported: usize,
+    equal: usize,
+    judged: usize,
+    eval: usize,
+    cpu: usize,
+}
+
+fn sums<'a>(results: impl Iterator<Item = &'a Outcome>) -> Sums {
+    let mut s = Sums::default();
+    for o in results {
+        s.cases += 1;
+        if o.apart.is_some() {
+            s.apart += 1;
+            continue;
+        }
+        s.encodings = (s.encodings.0 + o.read.0, s.encodings.1 + o.read.1);
+        s.functions = (s.functions.0 + o.functions.0, s.functions.1 + o.functions.1);
+        let imported = o.import.is_none();
+        s.imported += usize::from(imported);
+        s.equal += usize::from(o.read.0 == o.read.1 && o.differ.is_none());
+        let judged = imported && o.checks > 0;
+        s.judged += usize::from(judged);
+        s.eval += usize::from(judged && o.eval.is_none());
+        s.cpu += usize::from(judged && o.cpu.is_none());
+    }
+    s
+}
+
+fn suites<'a>(results: &'a [(&Case, Outcome)]) -> Vec<(&'a str, Sums)> {
+    let mut names: Vec<&str> = results.iter().map(|(c, _)| c.suite.as_str()).collect();
+    names.dedup();
+    let of = |n: &str| sums(results.iter().filter(|(c, _)| c.suite == n).map(|(_, o)| o));
+    names.into_iter().map(|n| (n, of(n))).collect()
+}
+
+/// Messages without what differs between cases alike: numbers and names of values.
+fn reason(message: &str) -> String {
+    let line = message.lines().map(str::trim).find(|l| !l.is_empty() && !l.ends_with("not valid")).unwrap_or("");
+    let line =
+        message.lines().nth(1).filter(|_| message.contains(" not supported") || message.contains("not valid")).unwrap_or(line);
+    let mut out = String::new();
+    for c in line.trim().chars().take(200) {
+        match c.is_ascii_digit() {
+            true if out.ends_with('N') => {}
+            true => out.push('N'),
+            false => out.push(c),
+        }
+    }
+    out
+}
+
+/// What stands in the way of a case, the first stage first.
+fn obstacles(o: &Outcome) -> Vec<(&'static str, &String)> {
+    let stages = [("import", &o.import), ("encodings", &o.differ), ("eval", &o.eval), ("cpu", &o.cpu)];
+    stages.into_iter().filter_map(|(n, m)| m.as_ref().map(|m| (n, m))).collect()
+}
+
+/// A line a suite.
+pub fn brief(results: &[(&Case, Outcome)], took: Duration) -> String {
+    let mut out = String::new();
+    for (name, s) in suites(results) {
+        let _ = writeln!(
+            out,
+            "{name}: {} cases, {} apart; encodings read {} of {}; functions {} of {}; imported {}, equal {}; with checks {}: eval {}, cpu {}",
+            s.cases,
+            s.apart,
+            s.encodings.0,
+            s.encodings.1,
+            s.functions.0,
+            s.functions.1,
+            s.imported,
+            s.equal,
+            s.judged,
+            s.eval,
+            s.cpu
+        );
+    }
+    let mut slow: Vec<_> = results.iter().map(|(c, o)| (o.took, &c.name)).collect();
+    slow.sort();
+    let worst: Vec<String> = slow.iter().rev().take(5).map(|(t, n)| format!("{n} {:.1} s", t.as_secs_f64())).collect();
+    let _ = writeln!(out, "{:.1} s; slowest: {}", took.as_secs_f64(), worst.join(", "));
+    out
+}
+
+/// The table for the documentation.
+pub fn table(results: &[(&Case, Outcome)], only_eval: bool) -> String {
+    let mut out = String::from(
+        "# StableHLO conformance\n\nWritten by `make conformance CONFORMANCE=folder`; not edited by hand. Every encoding of a \
+         case must import to the same\ngraph; the program's own checks judge the evaluator's results and those of the code for \
+         this machine's CPU. Cases for several\nprocesses and for instruments of the reference interpreter stand apart.\n\n\
+         | suite | cases | apart | encodings read | functions | imported | equal graphs | with checks | eval | CPU |\n\
+         |---|--:|--:|--:|--:|--:|--:|--:|--:|--:|\n",
+    );
+    for (name, s) in suites(results) {
+        let cpu = if only_eval { "not run".to_string() } else { s.cpu.to_string() };
+        let _ = writeln!(
+            out,
+            "| {name} | {} | {} | {} of {} | {} of {} | {} | {} | {} | {} | {cpu} |",
+            s.cases, s.apart, s.encodings.0, s.encodings.1, s.functions.0, s.functions.1, s.imported, s.equal, s.judged, s.eval
+        );
+    }
+    let mut reasons: BTreeMap<(usize, String), Vec<&str>> = BTreeMap::new();
+    let mut count: BTreeMap<String, usize> = BTreeMap::new();
+    let of = |o: &Outcome| obstacles(o).first().map(|(stage, m)| format!("{stage}: {}", reason(m)));
+    for (_, o) in results {
+        if let Some(r) = of(o) {
+            *count.entry(r).or_default() += 1;
+        }
+    }
+    for (c, o) in results {
+        if let Some(r) = of(o) {
+            // The most frequent first.
+            reasons.entry((usize::MAX - count[&r], r)).or_default().push(&c.name);
+        }
+    }
+    if !reasons.is_empty() {
+        out.push_str("\n| cases | first obstacle | for example |\n|--:|---|---|\n");
+    }
+    for ((_, r), names) in reasons {
+        let _ = writeln!(out, "| {} | {} | {} |", names.len(), r.replace('|', "\\|"), names[0]);
+    }
+    out
+}
+
+/// A line for each thing that went wrong.
+pub fn failures(results: &[(&Case, Outcome)]) -> String {
+    let mut out = String::new();
+    for (c, o) in results {
+        for (stage, m) in obstacles(o) {
+            let _ = writeln!(out, "{}\t{}\t{stage}\t{}", c.suite, c.name, m.replace(['\n', '\t'], " "));
+        }
+    }
+    out
+}
