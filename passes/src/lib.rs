@@ -13,6 +13,7 @@ pub mod lower;
 pub mod merge_siblings;
 pub mod npu;
 mod rebuild;
+mod recognise_regions;
 mod regions;
 pub mod report;
 pub mod saturate;
@@ -89,6 +90,7 @@ fn rewrite(
 ) -> Result<Graph, PassError> {
     let mut graph = simplify::run(graph, budget)?;
     if !graph.regions.is_empty() {
+        graph = recognise_regions::run(&graph, budget)?;
         graph = simplify::run(regions::run(&graph)?, budget)?;
         let functions = scalar_functions(&graph);
         for (i, region) in std::mem::take(&mut graph.regions).into_iter().enumerate() {

@@ -187,7 +187,8 @@ pub enum Op {
     /// `(operand, source, init)`; see [`SelectAndScatter`].
     SelectAndScatter(SelectAndScatter),
     /// `(data.. n) -> n`: sorts the tuples along an axis by the region `(a0, b0, a1, b1, ..) -> bool`, true where a comes
-    /// before b. All that is lowered is stable; the flag records what was asked.
+    /// before b. All that is lowered is stable; the flag records what was asked. A comparator that is no order (NaN under `<`)
+    /// leaves the order open; `eval` merges, see `sort`.
     SortBy { axis: usize, stable: bool, region: RegionId },
 
     // Control flow.
