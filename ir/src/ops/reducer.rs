@@ -56,7 +56,7 @@ pub struct SelectAndScatter {
 /// Halves of the arguments: data and initial values.
 fn halves<'a, 't>(inputs: &'a [&'t TensorType]) -> Result<(&'a [&'t TensorType], Vec<DType>), InferError> {
     let n = inputs.len() / 2;
-    InferError::check(n > 0 && inputs.len() % 2 == 0, || {
+    InferError::check(n > 0 && inputs.len().is_multiple_of(2), || {
         format!("takes n data tensors and n initial values, got {} arguments", inputs.len())
     })?;
     let (data, init) = inputs.split_at(n);

@@ -38,7 +38,7 @@ pub(crate) fn eval_sort(axis: usize, region: RegionId, args: &[Tensor], ctx: &Ct
     let total: usize = shape.iter().product();
     let mut place: Vec<usize> = (0..total).collect();
     let (mut values, mut results) = (Vec::<Num>::new(), vec![]);
-    for line in 0..if n == 0 { 0 } else { total / n } {
+    for line in 0..total.checked_div(n).unwrap_or(0) {
         let first = line / inner * n * inner + line % inner;
         let mut order: Vec<usize> = (0..n).map(|i| first + i * inner).collect();
         let mut width = 1;

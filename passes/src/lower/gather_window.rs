@@ -228,8 +228,8 @@ pub fn select_and_scatter(cx: &mut BodyCx, anchor: usize) -> Result<(), String> 
             window[a] = i;
         }
         let (mut taps, mut at, mut inside) = (vec![], vec![], None);
-        for a in 0..rank {
-            let o = kb.scale(window[a], &Dim::from(p.strides[a]));
+        for (a, w) in window.iter().enumerate() {
+            let o = kb.scale(*w, &Dim::from(p.strides[a]));
             let mut i = o;
             if p.window[a] > 1 {
                 let extent = Dim::from(p.window[a]);

@@ -102,7 +102,7 @@ fn chooses(region: &Graph, index_second: bool, max: bool, last: bool) -> bool {
                 _ if a == b => !last,
                 _ => (a.to_f64() > b.to_f64()) == max,
             };
-            let mut args = vec![Num::Int(0); 4];
+            let mut args = [Num::Int(0); 4];
             (args[v], args[v + 2], args[i], args[i + 2]) = (a, b, Num::Int(0), Num::Int(1));
             let tensors: Vec<Tensor> = args.iter().zip(&types).map(|(x, d)| Tensor::scalar(*d, *x)).collect();
             let Ok(got) = eval::graph(region, &tensors) else { return false };
