@@ -17,5 +17,6 @@ pub mod import;
 #[cfg(feature = "compile")]
 pub mod stage;
 
+pub use beiming_ir::target;
 #[cfg(feature = "compile")]
 pub use driver::{CompileError, Options, Summary, compile};

@@ -102,6 +102,14 @@ impl<'a> Output<'a> {
         }
     }
 
+    /// Elements as bytes, to be changed.
+    pub fn bytes_mut(&mut self) -> &mut [u8] {
+        match &mut self.buffer {
+            Buffer::Owned(b) => b.as_deref_mut().map_or(&mut [], |b| &mut b[..self.len]),
+            Buffer::Borrowed(b) => &mut b[..self.len],
+        }
+    }
+
     /// Elements, or `None` if they are of another type.
     pub fn as_slice<T: Element>(&self) -> Option<&[T]> {
         let bytes = self.bytes();

@@ -14,6 +14,8 @@ const ARROWS: [(&str, &[&str]); 7] = [
     ("beiming-runtime", &[]),
     // The runtime: `beiming run` runs artifacts in its own process, and what an artifact is, is said in one place.
     ("beiming", &["beiming-ir", "beiming-passes", "beiming-cpu", "beiming-runtime"]),
+    // A caller like the command line: a model in, an artifact out, an artifact run.
+    ("beiming-python", &["beiming-runtime", "beiming"]),
     ("beiming-tests", &["beiming-ir", "beiming-passes", "beiming-cpu", "beiming-runtime", "beiming"]),
 ];
 

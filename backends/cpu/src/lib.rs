@@ -3,7 +3,7 @@
 //! [`emit`] turns the kernels of a verified program into one shared library without dependencies, for `dlopen`. Each kernel is
 //! written straight to LLVM IR (`kernel`, `stmt`, `vector`, `mma` for statements; `expr`, `index`, `arith`, `convert`, `math`
 //! for values), on vectors of the target's width: `passes` chose tiles and loops, this crate spells them. A short pass
-//! pipeline cleans up, LLVM makes an object of each kernel, and lld joins them.
+//! pipeline cleans up, LLVM makes an object of each kernel, and `link` joins them.
 //!
 //! The library exports one symbol, [`TABLE`]:
 //! `struct { uint32_t abi; uint32_t count; void (*kernel[count])(void *const *, const int64_t *, int64_t, int64_t, uint8_t *); }`
@@ -32,7 +32,6 @@ use beiming_ir::target::{Family, Target};
 use beiming_ir::verify::Verified;
 use thiserror::Error;
 
-pub use link::linker;
 pub use module::{ABI, KernelCode, TABLE};
 
 /// What to keep beside the library.
@@ -93,7 +92,7 @@ pub enum EmitError {
     /// Whoever watched did not want more.
     #[error("stopped")]
     Stopped,
-    /// The linker is absent or failed.
+    /// An object holds what kernels do not have: a fault of this crate.
     #[error("linking failed: {0}")]
     Link(String),
 }
@@ -140,7 +139,7 @@ fn library(
     let table = module::table(&codes, target)?;
     let mut objects: Vec<&[u8]> = codes.iter().map(|c| c.object.as_slice()).collect();
     objects.push(&table);
-    let library = link::shared(&objects, target)?;
+    let library = link::shared(&objects, module::TABLE, target)?;
     let join = |f: &dyn Fn(&KernelCode) -> &str| codes.iter().map(f).collect::<Vec<_>>().join("\n");
     Ok(Code {
         library,

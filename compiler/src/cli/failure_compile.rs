@@ -145,10 +145,7 @@ fn emit(model: &Path, e: &EmitError) -> Failure {
         EmitError::Target { .. } => {
             Failure::new(Exit::Unsupported, Diagnostic::error("E0603", e.to_string())).help("`beiming targets` lists the targets")
         }
-        EmitError::Llvm { .. } => bug("E9004", e.to_string(), model),
-        EmitError::Link(_) => {
-            Failure::new(Exit::Io, Diagnostic::error("E0901", e.to_string())).help("Debian's package `lld-22` has the linker")
-        }
+        EmitError::Llvm { .. } | EmitError::Link(_) => bug("E9004", e.to_string(), model),
     }
 }
 

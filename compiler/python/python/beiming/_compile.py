@@ -1,0 +1,87 @@
+"""From a model to an artifact."""
+
+from __future__ import annotations
+
+import os
+from typing import Any, Callable, Mapping, Optional, Sequence, Union
+
+from . import _beiming
+from ._artifact import Artifact
+from ._progress import Progress
+
+Extent = Union[int, str]
+ProgressFunction = Callable[[str, int, int, int, int], None]
+
+
+def compile(
+    model: Any,
+    target: str = "host",
+    *,
+    shapes: Optional[Mapping[str, Sequence[Extent]]] = None,
+    dims: Optional[Mapping[str, Union[int, str, tuple[int, int]]]] = None,
+    values: Optional[Mapping[str, Any]] = None,
+    output: Optional[Union[str, "os.PathLike[str]"]] = None,
+    name: Optional[str] = None,
+    folder: Optional[Union[str, "os.PathLike[str]"]] = None,
+    exact: bool = False,
+    opt_level: Optional[int] = None,
+    reuse_memory: bool = True,
+    threads: int = 0,
+    allow_external_links: bool = False,
+    progress: Union[bool, ProgressFunction] = True,
+) -> Artifact:
+    """Compiles a model.
+
+    ``model`` is the path of an ONNX or StableHLO file (or of a stage that the command line wrote), the bytes of one, an
+    ``onnx.ModelProto``, what ``jax.jit(f).lower(...)`` or ``jax.export.export(...)`` gives, or a ``torch.export.ExportedProgram``.
+
+    - ``target``: what to compile for; see :func:`targets`.
+    - ``shapes``: shape by name of input. Extents are numbers, symbols, or expressions over symbols.
+    - ``dims``: the meaning of symbols: a number, a range ``(1, 64)``, or an expression.
+    - ``values``: inputs that always have the same value; they are no inputs of the result.
+    - ``output``: a file for the artifact; without, it is kept in memory until :meth:`Artifact.save`.
+    - ``name``, ``folder``: of a model in memory: what to call it, and where its external data lies.
+    - ``exact``: only rewrites that keep every bit. ``opt_level``: 0 to 3. ``reuse_memory``: whether buffers share memory.
+    - ``threads``: threads that generate code. ``allow_external_links``: see the command line.
+    - ``progress``: show it, on a terminal or in a notebook; or a function that gets stage, number of the stage, number of stages,
+      kernels written and kernels in all.
+
+    Ctrl-C stops it, as does an exception of ``progress``. Raises :class:`ModelError`, :class:`UnsupportedOpsError` with all ops that
+    stand in the way, :class:`OptionError`, :class:`TargetError`, :class:`CompilerBug`, ``OSError``.
+
+    >>> artifact = beiming.compile(example_model(), shapes={"x": ("N",)}, dims={"N": (1, 8)})
+    >>> artifact.inputs
+    (Port(name='x', dtype='float32', shape=('N',)),)
+    """
+    from ._convert import model_source
+
+    source, own_name, own_folder = model_source(model)
+    options: dict[str, Any] = {
+        "exact": exact,
+        "reuse_memory": reuse_memory,
+        "threads": threads,
+        "allow_external_links": allow_external_links,
+    }
+    if opt_level is not None:
+        options["opt_level"] = opt_level
+    options.update((k, dict(v)) for k, v in (("shapes", shapes), ("dims", dims), ("values", values)) if v)
+    bar = Progress() if progress is True else None
+    watch = bar if bar is not None else (progress or None)
+    where = os.fspath(output) if output is not None else None
+    try:
+        made, summary = _beiming.compile(
+            source, name or own_name, os.fspath(folder) if folder is not None else own_folder, target, options, where, watch
+        )
+    finally:
+        if bar is not None:
+            bar.done()
+    return Artifact(made, summary)
+
+
+def targets() -> list[str]:
+    """Names of the targets.
+
+    >>> "kunpeng920" in beiming.targets()
+    True
+    """
+    return _beiming.targets()
