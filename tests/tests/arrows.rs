@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 use toml::{Table, Value};
 
 /// Crate, and the crates of ours that it may depend on.
-const ARROWS: [(&str, &[&str]); 7] = [
+const ARROWS: [(&str, &[&str]); 8] = [
     ("beiming-ir", &[]),
     ("beiming-passes", &["beiming-ir"]),
     ("beiming-cpu", &["beiming-ir"]),
