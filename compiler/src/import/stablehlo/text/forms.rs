@@ -178,6 +178,7 @@ const FAMILIES: &[(&str, &[&str], &[Part])] = &[
             "broadcast_add",
             "broadcast_and",
             "broadcast_atan2",
+            "broadcast_compare",
             "broadcast_complex",
             "broadcast_divide",
             "broadcast_maximum",

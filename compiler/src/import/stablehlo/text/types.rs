@@ -366,12 +366,12 @@ impl<'a> Parser<'a> {
 
 /// True for `i32`, `ui8`, `f8E4M3FN`, `bf16`, `index`, `complex`: what names an element type, supported or not.
 fn is_element_word(w: &str) -> bool {
+    if matches!(w, "index" | "complex" | "bf16" | "tf32") {
+        return true;
+    }
     let int = w.strip_prefix("ui").or_else(|| w.strip_prefix("si")).or_else(|| w.strip_prefix('i'));
     if let Some(n) = int.filter(|n| !n.is_empty()) {
         return n.bytes().all(|b| b.is_ascii_digit());
-    }
-    if matches!(w, "index" | "complex" | "bf16" | "tf32") {
-        return true;
     }
     w.strip_prefix('f')
         .is_some_and(|n| n.starts_with(|c: char| c.is_ascii_digit()) && n.bytes().all(|b| b.is_ascii_alphanumeric()))
