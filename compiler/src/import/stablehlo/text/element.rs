@@ -10,13 +10,20 @@ use super::number::int_in;
 /// Elements on their way into a constant.
 pub(super) struct Writer {
     dtype: DType,
+    /// The type of one number: a complex element has two.
+    part: DType,
     pub bytes: Vec<u8>,
 }
 
 impl Writer {
     /// Room for `count` elements, but not for more than `fit` into the text: what a type promises need not be there.
     pub fn new(dtype: DType, fit: usize, count: usize) -> Writer {
-        Writer { dtype, bytes: Vec::with_capacity(fit.min(count) * dtype.size()) }
+        let part = match dtype {
+            DType::C64 => DType::F32,
+            DType::C128 => DType::F64,
+            d => d,
+        };
+        Writer { dtype, part, bytes: Vec::with_capacity(fit.min(count) * dtype.size()) }
     }
 
     /// Elements up to the `]`, with commas between; how many there were.
@@ -33,8 +40,40 @@ impl Writer {
                     true
                 })
             }),
-            _ => self.each(lit, |w, lit| read_one(lit, w)),
+            DType::Bool => self.each(lit, |w, lit| w.truth_fast(lit)),
+            DType::C64 => self.each(lit, |w, lit| w.pair_fast(lit, |w, x| w.bytes.extend_from_slice(&(x as f32).to_le_bytes()))),
+            DType::C128 => self.each(lit, |w, lit| w.pair_fast(lit, |w, x| w.bytes.extend_from_slice(&x.to_le_bytes()))),
+            d if d.is_float() => self.each(lit, |w, lit| w.float_fast(lit, |w, x| num::encode(d, Num::Float(x), &mut w.bytes))),
+            d => self.each(lit, |w, lit| {
+                w.int_fast(lit, |w, i| int_in(d, i.into()).map(|i| num::encode(d, Num::Int(i), &mut w.bytes)).is_some())
+            }),
         }
+    }
+
+    /// `true` or `false`; anything else the general way.
+    #[inline(always)]
+    fn truth_fast(&mut self, lit: &mut Cursor) -> Result<()> {
+        let rest = &lit.src[lit.pos.min(lit.src.len())..];
+        let (value, n) = if rest.starts_with(b"true") { (1, 4) } else { (0, 5) };
+        let ends = rest.get(n).is_some_and(|b| !super::cursor::is_word(*b));
+        if ends && (value == 1 || rest.starts_with(b"false")) {
+            self.bytes.push(value);
+            lit.pos += n;
+            return Ok(());
+        }
+        scalar(lit, self.part, &mut self.bytes)
+    }
+
+    /// `(1.0,2.0)`: two floats.
+    #[inline(always)]
+    fn pair_fast(&mut self, lit: &mut Cursor, put: impl Fn(&mut Writer, f64)) -> Result<()> {
+        lit.expect("(")?;
+        lit.space();
+        self.float_fast(lit, &put)?;
+        lit.expect(",")?;
+        lit.space();
+        self.float_fast(lit, &put)?;
+        lit.expect(")")
     }
 
     #[inline(always)]
@@ -71,7 +110,7 @@ impl Writer {
             lit.pos = pos;
             return Ok(());
         }
-        read_one(lit, self)
+        scalar(lit, self.part, &mut self.bytes)
     }
 
     /// A decimal float whose digits and power of ten are exact in a double is one multiplication or division away from its
@@ -89,7 +128,7 @@ impl Writer {
             pos += 1;
         }
         if digits == 0 || lit.src.get(pos) != Some(&b'.') {
-            return read_one(lit, self);
+            return scalar(lit, self.part, &mut self.bytes);
         }
         pos += 1;
         let point = pos;
@@ -115,7 +154,7 @@ impl Writer {
         }
         // 19 digits do not overflow; a double holds integers up to 2^53 and powers of ten up to 10^22.
         if digits > 19 || mantissa > 1 << 53 || exponent.unsigned_abs() > 22 {
-            return read_one(lit, self);
+            return scalar(lit, self.part, &mut self.bytes);
         }
         let scale = TENS[exponent.unsigned_abs() as usize];
         let x = if exponent < 0 { mantissa as f64 / scale } else { mantissa as f64 * scale };
@@ -132,15 +171,13 @@ const TENS: [f64; 23] = [
 
 /// One element of any type.
 pub(super) fn read_one(lit: &mut Cursor, out: &mut Writer) -> Result<()> {
-    let dtype = out.dtype;
-    if !dtype.is_complex() {
-        return scalar(lit, dtype, &mut out.bytes);
+    if !out.dtype.is_complex() {
+        return scalar(lit, out.part, &mut out.bytes);
     }
-    let part = if dtype == DType::C64 { DType::F32 } else { DType::F64 };
     lit.expect("(")?;
-    scalar(lit, part, &mut out.bytes)?;
+    scalar(lit, out.part, &mut out.bytes)?;
     lit.expect(",")?;
-    scalar(lit, part, &mut out.bytes)?;
+    scalar(lit, out.part, &mut out.bytes)?;
     lit.expect(")")
 }
 
