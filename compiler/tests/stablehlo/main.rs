@@ -2,4 +2,5 @@
 
 mod bytecode;
 mod canon;
+mod dump;
 mod text;

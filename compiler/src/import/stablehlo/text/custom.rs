@@ -11,6 +11,9 @@ use beiming_ir::types::DType;
 
 /// `return`, `return %a, %b : type, type`.
 pub(super) fn returned(p: &mut Parser, draft: &mut Draft) -> Result<()> {
+    if p.c.peek() == b'{' {
+        p.dict_into(&mut draft.attrs)?;
+    }
     if p.c.peek() == b'%' {
         p.operands(draft)?;
     }

@@ -28,12 +28,7 @@ impl<'a> Parser<'a> {
             b'"' => {
                 let hex = lit.raw_string()?;
                 let bytes = unhex(hex).map_err(|message| Bad { at: start, message })?;
-                let bytes = from_raw(dtype, count, bytes, true).map_err(|message| Bad { at: start, message })?;
-                lit.space();
-                if lit.pos != end {
-                    return lit.expected("`>`");
-                }
-                return Ok(Dense { ty, values: tensor(dtype, bytes.0, bytes.1).map_err(|message| Bad { at: start, message })? });
+                from_raw(dtype, count, bytes, true).map_err(|message| Bad { at: start, message })?
             }
             b'[' => {
                 let shape: Vec<u64> = ty.shape.iter().map(|e| e.unwrap_or(0)).collect();
@@ -83,21 +78,17 @@ impl<'a> Parser<'a> {
         if !align.is_power_of_two() {
             return Err(bad(format!("the resource `{name}` is aligned to {align} bytes, which is no power of two")));
         }
-        let values = if fits(dtype) && blob.len() - 4 == count * dtype.size() {
+        let extents: Vec<usize> = ty.shape.iter().map(|e| e.unwrap_or(0) as usize).collect();
+        let len = blob.len() - 4;
+        let values = if fits(dtype) {
             // As the program has it: a window, without another copy.
-            let extents: Vec<usize> = ty.shape.iter().map(|e| e.unwrap_or(0) as usize).collect();
-            let len = blob.len() - 4;
-            let data = Data::from(blob).slice(4, len);
-            data.and_then(|d| Tensor::new(dtype, extents, d)).ok_or_else(|| bad("the size does not fit".into()))?
+            Data::from(blob).slice(4, len).and_then(|d| Tensor::new(dtype, extents, d))
         } else {
-            let (shape, bytes) = from_raw(dtype, count, blob[4..].to_vec(), false).map_err(bad)?;
-            let shape = if shape.is_empty() && !ty.shape.is_empty() {
-                shape
-            } else {
-                ty.shape.iter().map(|e| e.unwrap_or(0) as usize).collect()
-            };
-            tensor(dtype, shape, bytes).map_err(bad)?
+            let bytes = from_raw(dtype, count, blob[4..].to_vec(), false).map_err(bad)?;
+            Tensor::new(dtype, extents, bytes.into())
         };
+        let values =
+            values.ok_or_else(|| bad(format!("the resource `{name}` has {len} bytes, {count} elements of {dtype} do not")))?;
         Ok(Dense { ty, values })
     }
 
@@ -221,9 +212,8 @@ const HEX: [u8; 256] = {
 };
 
 /// Elements from raw little-endian bytes: one element for all (only where `splat` is allowed), or all of them. `i1` is one
-/// byte, or one bit, an element; other narrow types have a byte each whose upper bits do not count. Returns the shape `[]`
-/// for a splat, otherwise `[count]`.
-fn from_raw(dtype: DType, count: usize, mut bytes: Vec<u8>, splat: bool) -> std::result::Result<(Vec<usize>, Vec<u8>), String> {
+/// byte, or one bit, an element; other narrow types have a byte each whose upper bits do not count.
+fn from_raw(dtype: DType, count: usize, mut bytes: Vec<u8>, splat: bool) -> std::result::Result<Vec<u8>, String> {
     let size = dtype.size();
     if dtype == DType::Bool
         && count > 1
@@ -249,10 +239,7 @@ fn from_raw(dtype: DType, count: usize, mut bytes: Vec<u8>, splat: bool) -> std:
         }
         _ => {}
     }
-    if one && count != 1 {
-        return Ok((vec![], bytes));
-    }
-    Ok((vec![count], bytes))
+    Ok(bytes)
 }
 
 /// Equal elements become one: how a constant is written does not matter then.

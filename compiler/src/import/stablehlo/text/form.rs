@@ -88,10 +88,32 @@ impl<'a> Parser<'a> {
                 let Some((first, rest)) = parts.split_first() else { return Ok(()) };
                 let here = match first {
                     Part::Mark(m) => self.c.eat(m),
+                    Part::Word(w) => self.c.keyword(w),
                     _ => false,
                 };
                 if here { self.form(rest, draft) } else { Ok(()) }
             }
+            Part::Kept(name, before, after) => {
+                self.c.space();
+                let start = self.c.pos;
+                let close = match self.c.byte() {
+                    b'<' => b'>',
+                    b'[' => b']',
+                    b'{' => b'}',
+                    _ => return self.c.expected("`<`, `[` or `{`"),
+                };
+                self.c.pos += 1;
+                self.c.skip_balanced(close)?;
+                let text = format!("{before}{}{after}", self.text(start));
+                self.set(draft, name, Attr::Other(text.into()))
+            }
+            Part::Body => {
+                let args = self.arguments()?;
+                let block = self.region(&args)?;
+                draft.regions.push(block);
+                Ok(())
+            }
+            Part::Then(parts) => self.form(parts, draft),
             Part::Own(read) => read(self, draft),
             Part::Signature => {
                 (draft.operand_types, draft.results) = self.function_type()?;

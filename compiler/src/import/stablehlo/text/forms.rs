@@ -59,6 +59,12 @@ pub(super) enum Part {
     Complex,
     /// The tuple type of the result.
     Tuple,
+    /// A text in brackets, kept as it is written between a name and its end.
+    Kept(&'static str, &'static str, &'static str),
+    /// `(%a: type, ..) { .. }`: a region with its arguments before it.
+    Body,
+    /// The parts of another form.
+    Then(&'static [Part]),
     /// Something of its own.
     Own(for<'p, 'a> fn(&'p mut Parser<'a>, &'p mut Draft) -> Result<()>),
 }
@@ -68,9 +74,9 @@ use Part::{
     Signature, Target, Text, Types, Unsigned, Word,
 };
 
-const COLON: Part = Mark(":");
+pub(super) const COLON: Part = Mark(":");
 const COMMA: Part = Mark(",");
-const EQUALS: Part = Mark("=");
+pub(super) const EQUALS: Part = Mark("=");
 const DIMS: Part = Word("dims");
 
 const UNARY: &[Part] = &[Operand, Attrs, COLON, Same];
@@ -201,7 +207,7 @@ const FAMILIES: &[(&str, &[&str], &[Part])] = &[
     ),
 ];
 
-const RETURN: &[Part] = &[Own(custom::returned)];
+pub(super) const RETURN: &[Part] = &[Own(custom::returned)];
 const CHECK_TWO: &[Part] =
     &[Operand, COMMA, Operand, Maybe(&[COMMA, Word("tolerance"), EQUALS, Real("tolerance")]), Attrs, COLON, Types];
 
@@ -209,7 +215,6 @@ const CHECK_TWO: &[Part] =
 const SINGLE: &[(&str, &[Part])] = &[
     ("func.return", RETURN),
     ("stablehlo.return", RETURN),
-    ("sdy.return", RETURN),
     ("func.call", &[Own(custom::callee), Mark("("), Operands, Mark(")"), Attrs, COLON, Signature]),
     ("stablehlo.constant", &[Own(custom::constant)]),
     ("chlo.constant", &[Own(custom::constant)]),
@@ -398,7 +403,7 @@ const SINGLE: &[(&str, &[Part])] = &[
 static TABLE: LazyLock<HashMap<String, &'static [Part]>> = LazyLock::new(|| {
     let families =
         FAMILIES.iter().flat_map(|(dialect, names, form)| names.iter().map(move |n| (format!("{dialect}.{n}"), *form)));
-    families.chain(SINGLE.iter().map(|(name, form)| ((*name).to_owned(), *form))).collect()
+    families.chain(SINGLE.iter().chain(super::sdy::FORMS).map(|(name, form)| ((*name).to_owned(), *form))).collect()
 });
 
 /// The pretty form of an operation, where it has one.

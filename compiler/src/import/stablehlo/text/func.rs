@@ -72,11 +72,6 @@ impl<'a> Parser<'a> {
                     let loc = self.place(start);
                     return self.function(module, loc);
                 }
-                "sdy.mesh" => {
-                    self.c.word();
-                    let loc = self.place(start);
-                    return self.mesh(module, loc);
-                }
                 _ => {}
             },
         }
@@ -258,29 +253,6 @@ impl<'a> Parser<'a> {
             return Err(bad("the arguments of the block are not those of `function_type`"));
         }
         module.functions.push(function);
-        Ok(())
-    }
-
-    /// `@name = <..>`: a mesh of devices, kept as it is written.
-    fn mesh(&mut self, module: &mut Module, mut loc: Loc) -> Result<()> {
-        let symbol = self.symbol_name()?;
-        let mut attrs = Attrs::new();
-        if self.c.peek() == b'{' {
-            self.dict_into(&mut attrs)?;
-        }
-        self.c.expect("=")?;
-        self.c.space();
-        let at = self.c.pos;
-        self.c.expect("<")?;
-        self.c.skip_balanced(b'>')?;
-        let mesh = self.text(at);
-        loc.name = self.maybe_loc()?;
-        attrs.insert(self.intern("sym_name"), Attr::Str(symbol.as_bytes().into()));
-        attrs.insert(self.intern("mesh"), Attr::Other(mesh));
-        let name = self.intern("sdy.mesh");
-        let op =
-            crate::import::stablehlo::syntax::Operation { name, operands: vec![], results: vec![], attrs, regions: vec![], loc };
-        module.others.push(op);
         Ok(())
     }
 

@@ -22,6 +22,7 @@ mod region;
 mod render;
 mod resource;
 mod scope;
+mod sdy;
 mod show;
 mod types;
 

@@ -2,7 +2,7 @@
 
 use super::Parser;
 use super::cursor::{Bad, Result};
-use crate::import::stablehlo::syntax::{Block, Type};
+use crate::import::stablehlo::syntax::{Attrs, Block, Type};
 
 /// An argument of a block: its name, its type, and where it is written.
 pub(super) type Argument<'a> = (&'a [u8], Type, usize);
@@ -59,20 +59,32 @@ impl<'a> Parser<'a> {
     fn label(&mut self, block: &mut Block) -> Result<()> {
         self.c.expect("^")?;
         self.c.suffix()?;
-        if self.c.eat("(") {
-            let mut args = vec![];
-            if !self.c.eat(")") {
-                loop {
-                    args.push(self.argument()?);
-                    if !self.c.eat(",") {
-                        break;
-                    }
-                }
-                self.c.expect(")")?;
-            }
+        if self.c.peek() == b'(' {
+            let args = self.arguments()?;
             self.block_args(args, block)?;
         }
         self.c.expect(":")
+    }
+
+    /// `(%a: type {..} loc(..), ..)`; what dictionaries say about arguments of a block is not kept.
+    pub fn arguments(&mut self) -> Result<Vec<Argument<'a>>> {
+        let mut args = vec![];
+        self.c.expect("(")?;
+        if self.c.eat(")") {
+            return Ok(args);
+        }
+        loop {
+            args.push(self.argument()?);
+            if self.c.peek() == b'{' {
+                self.dict_into(&mut Attrs::new())?;
+                self.maybe_loc()?;
+            }
+            if !self.c.eat(",") {
+                break;
+            }
+        }
+        self.c.expect(")")?;
+        Ok(args)
     }
 
     /// `%a: type loc(..)`.

@@ -124,6 +124,10 @@ impl<'a> Parser<'a> {
                 self.c.pos = at;
                 self.element().map(Type::Scalar)
             }
+            w if w.starts_with("stablehlo.") => {
+                self.c.pos = at;
+                self.c.bad(format!("`!{w}` is no type of StableHLO; those are `!stablehlo.token` and `!stablehlo.future<..>`"))
+            }
             w if w.contains('.') => {
                 if self.c.byte() == b'<' {
                     self.c.pos += 1;
