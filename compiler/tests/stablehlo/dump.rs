@@ -55,7 +55,7 @@ impl Dump<'_> {
 
 /// Attributes that say what is so without them: the operation (empty for every one), the attribute, its value.
 const DEFAULTS: &[(&str, &str, &str)] = &[
-    ("stablehlo.custom_call", "api_version", "Int(1)"),
+    ("stablehlo.custom_call", "api_version", "Int(1 : i32)"),
     ("stablehlo.custom_call", "backend_config", "Str(\"\")"),
     ("stablehlo.custom_call", "called_computations", "Array()"),
     ("stablehlo.custom_call", "has_side_effect", "Bool(false)"),
