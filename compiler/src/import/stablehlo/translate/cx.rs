@@ -242,7 +242,8 @@ impl<'m> Cx<'_, 'm> {
         self.result_shape(i)?.map_or_else(|| bad_arguments(format!("its result {i} must have a static shape")), Ok)
     }
 
-    /// The declared element type of the n-th result: for complex results that of the parts, for quantized ones the storage.
+    /// The declared element type of the n-th result: for complex results that of the parts, for quantized ones the
+    /// type of the numbers they stand for.
     pub fn result_dtype(&self, i: usize) -> R<DType> {
         match &self.result_tensor(i)?.element {
             Element::Plain(DType::C64) => Ok(DType::F32),
@@ -250,7 +251,7 @@ impl<'m> Cx<'_, 'm> {
             Element::Plain(d) => Ok(*d),
             // The size of `index` is the target's; every target here has 64 bits.
             Element::Index => Ok(DType::I64),
-            Element::Quantized(q) => Ok(q.storage),
+            Element::Quantized(q) => Ok(q.expressed),
         }
     }
 

@@ -100,8 +100,8 @@ impl C {
     pub fn square(&self) -> C {
         let (x, y) = (&self.re, &self.im);
         let re = (x - y) * (x + y);
-        let re = x.is_inf().and(y.is_inf()).pick(f64::NAN, re);
-        c(re, zero_or(x, zero_or(y, (x * y) * 2.0)))
+        let level = x.abs().eq(y.abs()).and(x.is_inf().not());
+        c(level.pick(0.0, re), (x * y) * 2.0)
     }
 
     /// Square root in the right half plane.
@@ -181,9 +181,7 @@ impl C {
         let e = large.pick(&half, e);
         let re = (&e * y.cos()) * &half;
         let im = zero_or(y, (&e * y.sin()) * &half);
-        let gone = x.eq(f64::NEG_INFINITY);
-        let blown = x.eq(f64::INFINITY).and(y.abs().lt(f64::INFINITY).not());
-        c(gone.pick(0.0, blown.pick(f64::INFINITY, re)), gone.pick(0.0, im))
+        c(re, im)
     }
 
     /// `exp(z) - 1`.

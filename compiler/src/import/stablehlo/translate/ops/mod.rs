@@ -12,9 +12,14 @@ pub mod custom_call;
 pub mod dot;
 pub mod dynamic;
 pub mod elementwise;
+pub mod fft;
 pub mod gather;
+pub mod linalg;
+pub mod precision;
+pub mod quantized;
 pub mod reduce;
 pub mod region;
+pub mod rng;
 pub mod shape;
 pub mod source;
 pub mod special;
@@ -82,8 +87,13 @@ const FAMILIES: &[&[Row]] = &[
     dot::OPS,
     dynamic::OPS,
     elementwise::OPS,
+    fft::OPS,
     gather::OPS,
+    linalg::OPS,
+    precision::OPS,
+    quantized::OPS,
     reduce::OPS,
+    rng::OPS,
     shape::OPS,
     source::OPS,
     special::OPS,
@@ -109,6 +119,12 @@ pub fn known(name: &str) -> R<()> {
         true => Ok(()),
         false => Err(Fail::Unsupported("the operation is not supported".into())),
     }
+}
+
+/// The converter of an operation for one kind.
+pub fn converter(name: &str, kind: Kind) -> Option<Convert> {
+    let rows = table().get(name)?;
+    rows.iter().find(|r| r.0 == kind).or_else(|| rows.iter().find(|r| r.0 == Kind::Any)).map(|r| r.1)
 }
 
 /// The converter for an operation and its arguments.

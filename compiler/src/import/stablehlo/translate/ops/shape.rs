@@ -6,6 +6,7 @@ use beiming_ir::types::{DType, Dim};
 use super::super::super::super::build::Build;
 use super::super::super::super::fail::{Fail, R, bad_arguments, bad_attribute};
 use super::super::super::super::frame::V;
+use super::super::super::syntax::Element;
 use super::super::cx::{Cx, amounts, axes_in};
 use super::super::value::Val;
 use super::{Row, any, real};
@@ -212,17 +213,39 @@ fn dimension_size(cx: &mut Cx<'_, '_>) -> R<Vec<Val>> {
 
 /// Same bits, other elements: a last axis appears or goes where the widths differ.
 fn bitcast_convert(cx: &mut Cx<'_, '_>) -> R<Vec<Val>> {
-    let to = cx.result_dtype(0)?;
-    let Val::Plain(x) = cx.val(0)? else { return Err(Fail::Unsupported("bits of complex or quantized numbers".into())) };
+    let x = cx.val(0)?;
+    // Quantized numbers are their stored integers.
+    if let Element::Quantized(q) = &cx.result_tensor(0)?.element {
+        let (Val::Plain(v) | Val::Quantized(v, _)) = x else { return Err(Fail::Unsupported("bits of complex numbers".into())) };
+        let v = bits_as(cx, v, q.storage)?;
+        return Ok(vec![Val::Quantized(v, q.clone())]);
+    }
+    match (x, &cx.result_tensor(0)?.element) {
+        (Val::Plain(v) | Val::Quantized(v, _), Element::Plain(d)) if !d.is_complex() => Ok(vec![Val::Plain(bits_as(cx, v, *d)?)]),
+        (x @ Val::Complex(..), Element::Plain(d)) if d.is_complex() => complex_as(cx, x),
+        _ => Err(Fail::Unsupported("bits of complex numbers as others".into())),
+    }
+}
+
+/// Complex numbers as such of the same width.
+fn complex_as(cx: &Cx<'_, '_>, x: Val) -> R<Vec<Val>> {
+    let Val::Complex(re, _) = x else { return Err(Fail::Poisoned) };
+    match cx.dtype(re) == cx.result_dtype(0)? {
+        true => Ok(vec![x]),
+        false => Err(Fail::Unsupported("bits of complex numbers of another width".into())),
+    }
+}
+
+fn bits_as(cx: &mut Cx<'_, '_>, x: V, to: DType) -> R {
     let from = cx.dtype(x);
     let (wide, narrow) = (from.bits(), to.bits());
     if from == to {
-        return Ok(vec![Val::Plain(x)]);
+        return Ok(x);
     }
     if wide == narrow {
-        return Ok(vec![Val::Plain(cx.emit(Op::Bitcast { to }, &[x])?)]);
+        return cx.emit(Op::Bitcast { to }, &[x]);
     }
-    if wide < narrow { joined(cx, x, to) } else { split(cx, x, to) }.map(|v| vec![Val::Plain(v)])
+    if wide < narrow { joined(cx, x, to) } else { split(cx, x, to) }
 }
 
 /// The unsigned integer of so many bits.

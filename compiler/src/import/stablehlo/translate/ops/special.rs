@@ -209,7 +209,13 @@ pub fn top_k(cx: &mut Cx<'_, '_>) -> R<Vec<Val>> {
     let x = cx.plain(0)?;
     let Some(axis) = cx.rank(x).checked_sub(1) else { return bad_arguments("it takes a tensor with an axis") };
     let k = cx.int("k")?;
-    let v = cx.emit_all(Op::TopK(TopK { k: Dim::Known(k), axis, largest: true }), &[x])?;
+    let float = cx.dtype(x).is_float();
+    // Floats in their total order: NaN above infinity, NaN with a sign below its negative.
+    let keys = if float { super::elementwise::total_order(cx, x)? } else { x };
+    let mut v = cx.emit_all(Op::TopK(TopK { k: Dim::Known(k), axis, largest: true }), &[keys])?;
+    if float {
+        v[0] = cx.emit(Op::GatherElements { axis }, &[x, v[1]])?;
+    }
     let to = cx.result_dtype(1)?;
     let at = cx.cast(v[1], to)?;
     Ok(vec![Val::Plain(v[0]), Val::Plain(at)])
