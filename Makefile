@@ -6,7 +6,7 @@ BEIMING := target/release/beiming
 A64 := aarch64-unknown-linux-gnu
 export BEIMING_PYTHON := $(CURDIR)/$(PY)
 
-.PHONY: all setup build demo test bench kunpeng bless lint models runtime-aarch64 clean
+.PHONY: all setup build demo test test-page bench kunpeng bless lint models runtime-aarch64 clean
 
 all: build
 
@@ -28,6 +28,10 @@ demo: build runtime-aarch64
 test: setup runtime-aarch64
 	cargo test -q
 	cargo test -q -p beiming-cpu -p beiming -p beiming-tests
+
+# The page of inspect --html in headless Chromium; screenshots go to build/page. Not a part of test: it installs a browser.
+test-page: build
+	scripts/page.sh $(BEIMING)
 
 # The models with random weights, exported by torch (several GB of packages, in an environment of their own).
 models: setup

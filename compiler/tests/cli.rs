@@ -7,6 +7,8 @@ mod build;
 mod debug;
 #[path = "cli/errors.rs"]
 mod errors;
+#[path = "cli/page.rs"]
+mod page;
 #[path = "cli/stages.rs"]
 mod stages;
 #[path = "cli/work.rs"]

@@ -27,6 +27,18 @@ pub struct Args {
     #[cfg(feature = "compile")]
     #[arg(long)]
     pub allow_external_links: bool,
+    /// Write a page instead: the graph of kernels, their ops, times and sources, memory, weights. It needs nothing but itself.
+    #[cfg(feature = "compile")]
+    #[arg(long, value_name = "FILE", conflicts_with = "json")]
+    pub html: Option<PathBuf>,
+    /// Run it on random inputs, and put the times of its steps into the page.
+    #[cfg(feature = "compile")]
+    #[arg(long, requires = "html")]
+    pub measure: bool,
+    /// What the page's model is compiled for. [default: host]
+    #[cfg(feature = "compile")]
+    #[arg(long, requires = "html")]
+    pub target: Option<String>,
     /// Print JSON.
     #[arg(long)]
     pub json: bool,
@@ -34,6 +46,10 @@ pub struct Args {
 
 /// Runs the command.
 pub fn run(args: &Args) -> Result<Exit> {
+    #[cfg(feature = "compile")]
+    if let Some(html) = &args.html {
+        return super::inspect_html::run(args, html);
+    }
     let doc = if is_artifact(&args.file)? { artifact(&args.file)? } else { other(args)? };
     if args.json {
         output::print_json(&doc)?
@@ -43,7 +59,8 @@ pub fn run(args: &Args) -> Result<Exit> {
     Ok(Exit::Ok)
 }
 
-fn is_artifact(path: &Path) -> Result<bool> {
+/// Whether a file is an artifact, by its first bytes.
+pub fn is_artifact(path: &Path) -> Result<bool> {
     let mut head = vec![];
     let file = std::fs::File::open(path).map_err(|e| Failure::io("open", path, &e))?;
     let read = std::io::Read::read_to_end(&mut std::io::Read::take(file, MAGIC.len() as u64), &mut head);

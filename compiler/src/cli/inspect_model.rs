@@ -14,11 +14,11 @@ use super::inspect::{Args, symbols};
 use super::model;
 use crate::stage::Ir;
 
-/// What the file holds.
-pub fn describe(args: &Args) -> Result<Value> {
-    let model = model::Args {
+/// The model, with what is said about it.
+pub fn model_args(args: &Args) -> model::Args {
+    model::Args {
         model: args.file.clone(),
-        target: None,
+        target: args.target.clone(),
         shape: args.shape.clone(),
         dim: args.dim.clone(),
         value: vec![],
@@ -27,8 +27,12 @@ pub fn describe(args: &Args) -> Result<Value> {
         exact: false,
         no_reuse: false,
         compile_threads: 0,
-    };
-    let staged = model.open()?.read()?;
+    }
+}
+
+/// What the file holds.
+pub fn describe(args: &Args) -> Result<Value> {
+    let staged = model_args(args).open()?.read()?;
     Ok(match &staged.ir {
         Ir::Graph(g) => graph("graph", &staged.model, g),
         Ir::Fused(g, _) => graph("fused graph", &staged.model, g),

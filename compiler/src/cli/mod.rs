@@ -31,6 +31,8 @@ mod explain;
 #[cfg(feature = "compile")]
 mod failure_compile;
 #[cfg(feature = "compile")]
+mod inspect_html;
+#[cfg(feature = "compile")]
 mod inspect_model;
 #[cfg(feature = "compile")]
 mod model;

@@ -13,6 +13,7 @@ mod graph_source;
 pub mod layers;
 mod maker;
 mod onnx_source;
+pub mod page;
 pub mod reduce;
 pub mod reference;
 mod save;
