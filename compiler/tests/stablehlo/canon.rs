@@ -55,8 +55,12 @@ fn block(f: &Function, b: &Block, names: &mut HashMap<Value, usize>, depth: usiz
     }
 }
 
-/// Attributes that say what is meant without them.
+/// Attributes less those that say what is meant without them. Another dialect's are its own affair: how an artifact encodes its
+/// properties is not known.
 fn defaults_removed(op: &Operation) -> Attrs {
+    if op.name.starts_with("sdy.") {
+        return Attrs::new();
+    }
     let ones = ["window_strides", "lhs_dilation", "rhs_dilation", "base_dilations", "window_dilations"];
     let zeros = ["padding", "window_reversal"];
     let falses = [
@@ -116,6 +120,8 @@ fn attr(op: &str, a: &Attr) -> String {
             format!("{name}{}", attrs(op, &fields.map(|(k, v)| (k.clone(), v.clone())).collect()))
         }
         Attr::Dense(d) => dense(d),
+        // Of another dialect's attribute an artifact keeps the dialect alone.
+        Attr::Other(text) => text.split('.').next().unwrap_or_default().into(),
         other => format!("{other:?}"),
     }
 }

@@ -3,4 +3,5 @@
 mod bytecode;
 mod canon;
 mod dump;
+mod ours;
 mod text;

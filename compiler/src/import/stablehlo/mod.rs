@@ -4,6 +4,7 @@
 //! Every form is read into the same [`syntax::Module`]; one translation makes a graph of that.
 
 pub mod bytecode;
+pub mod export;
 pub mod syntax;
 pub mod text;
 pub mod translate;
