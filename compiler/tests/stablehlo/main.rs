@@ -3,5 +3,7 @@
 mod bytecode;
 mod canon;
 mod dump;
+mod hostile;
 mod ours;
 mod text;
+mod writer;

@@ -210,7 +210,6 @@ impl<'a, 'p> Reader<'a, 'p> {
         if name.unknown.is_some() {
             return Ok(());
         }
-        let wrong = |p: Problem| problem(&*name.full, format!("its properties are not those of the operation: {}", p.message));
         match name.kind {
             Kind::Vhlo(_) if !name.registered => {
                 // A writer that did not know the operation wrote one dictionary.
@@ -220,10 +219,9 @@ impl<'a, 'p> Reader<'a, 'p> {
             }
             Kind::Vhlo(_) | Kind::Function => {
                 for property in &name.properties {
-                    let attr = self.pool.attr(&mut c).map_err(wrong)?;
-                    attrs.insert(property.clone(), attr);
+                    attrs.insert(property.clone(), self.pool.attr(&mut c)?);
                 }
-                c.finish(&name.full).map_err(wrong)?;
+                c.finish(&format!("the properties of `{}`", name.full))?;
             }
             Kind::Module => {
                 for property in &name.properties {
