@@ -2,8 +2,8 @@
 
 mod bytecode;
 mod canon;
-mod dump;
 mod hostile;
 mod ours;
 mod text;
+mod text_fuzz;
 mod writer;

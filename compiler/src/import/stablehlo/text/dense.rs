@@ -68,25 +68,19 @@ impl<'a> Parser<'a> {
         let bad = |message: String| Bad { at, message };
         let (dtype, count) = storage(&ty).map_err(bad)?;
         let name = String::from_utf8_lossy(&key).into_owned();
-        let hex = self.resource(&key)?.ok_or_else(|| bad(format!("no resource `{name}` in the file")))?;
-        let blob = unhex(hex).map_err(bad)?;
-        // The first four bytes say how the rest was aligned.
-        if blob.len() < 4 {
-            return Err(bad(format!("the resource `{name}` is cut off")));
-        }
-        let align = u32::from_le_bytes([blob[0], blob[1], blob[2], blob[3]]);
-        if !align.is_power_of_two() {
-            return Err(bad(format!("the resource `{name}` is aligned to {align} bytes, which is no power of two")));
-        }
         let extents: Vec<usize> = ty.shape.iter().map(|e| e.unwrap_or(0) as usize).collect();
-        let len = blob.len() - 4;
-        let values = if fits(dtype) {
-            // As the program has it: a window, without another copy.
-            Data::from(blob).slice(4, len).and_then(|d| Tensor::new(dtype, extents, d))
-        } else {
-            let bytes = from_raw(dtype, count, blob[4..].to_vec(), false).map_err(bad)?;
-            Tensor::new(dtype, extents, bytes.into())
+        let known = (key, dtype, count);
+        let data = match self.blobs.get(&known) {
+            Some(data) => data.clone(),
+            None => {
+                let hex = self.resource(&known.0)?.ok_or_else(|| bad(format!("no resource `{name}` in the file")))?;
+                let data = blob(hex, dtype, count).map_err(|why| bad(format!("the resource `{name}`: {why}")))?;
+                self.blobs.insert(known, data.clone());
+                data
+            }
         };
+        let len = data.as_bytes().len();
+        let values = Tensor::new(dtype, extents, data);
         let values =
             values.ok_or_else(|| bad(format!("the resource `{name}` has {len} bytes, {count} elements of {dtype} do not")))?;
         Ok(Dense { ty, values })
@@ -100,6 +94,21 @@ impl<'a> Parser<'a> {
         }
         if start == self.c.pos { self.c.expected("the name of a resource") } else { Ok(&self.c.src[start..self.c.pos]) }
     }
+}
+
+/// The elements of a resource: those of a whole number of bytes as they are, without another copy. The first four bytes say
+/// how the rest was aligned.
+fn blob(hex: &[u8], dtype: DType, count: usize) -> std::result::Result<Data, String> {
+    let bytes = unhex(hex)?;
+    let Some(align) = bytes.first_chunk::<4>().map(|b| u32::from_le_bytes(*b)) else { return Err("it is cut off".into()) };
+    if !align.is_power_of_two() {
+        return Err(format!("an alignment of {align} bytes, which is no power of two"));
+    }
+    if fits(dtype) {
+        let len = bytes.len() - 4;
+        return Data::from(bytes).slice(4, len).ok_or_else(|| "it is cut off".into());
+    }
+    from_raw(dtype, count, bytes[4..].to_vec(), false).map(Data::from)
 }
 
 /// True where the bytes of a file are those of the IR: nothing is packed or to be extended.

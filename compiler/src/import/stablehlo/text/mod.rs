@@ -32,6 +32,9 @@ mod tests;
 use std::collections::HashMap;
 use std::sync::Arc;
 
+use beiming_ir::tensor::Data;
+use beiming_ir::types::DType;
+
 use self::cursor::{Bad, Cursor, Result};
 use super::syntax::{Loc, Module, Problem, Type};
 
@@ -77,6 +80,8 @@ struct Parser<'a> {
     problems: Vec<Bad>,
     /// A brace is missing somewhere: errors end at their line from now on.
     unbalanced: bool,
+    /// A problem was reported at the end of the text.
+    ended: bool,
     depth: usize,
     /// Attributes and types read so far, those behind aliases included; and of these only those behind aliases.
     nodes: usize,
@@ -84,6 +89,8 @@ struct Parser<'a> {
     aliases: alias::Aliases<'a>,
     resources_at: Option<usize>,
     resources: Option<resource::Resources<'a>>,
+    /// Resources as constants: one that is used often is kept once.
+    blobs: HashMap<(Vec<u8>, DType, usize), Data>,
     names: HashMap<Box<str>, Arc<str>>,
     empty: Arc<str>,
     scope: scope::Scope<'a>,
@@ -100,12 +107,14 @@ impl<'a> Parser<'a> {
             c: Cursor::new(source, 0),
             problems: vec![],
             unbalanced: false,
+            ended: false,
             depth: 0,
             nodes: 0,
             expanded: 0,
             aliases,
             resources_at,
             resources: None,
+            blobs: HashMap::new(),
             names: HashMap::new(),
             empty: Arc::from(""),
             scope: scope::Scope::default(),
@@ -164,6 +173,12 @@ impl<'a> Parser<'a> {
     }
 
     fn report(&mut self, bad: Bad) {
+        // Where the end is missing once, everything that is open has no end.
+        let at_end = self.c.done();
+        if self.hopeless() || at_end && self.ended {
+            return;
+        }
+        self.ended = at_end;
         if !self.problems.iter().rev().take(4).any(|p| p.at == bad.at && p.message == bad.message) {
             self.problems.push(bad);
         }

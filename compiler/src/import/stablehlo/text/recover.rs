@@ -50,8 +50,8 @@ fn end_of_operation(src: &[u8], start: usize, least: usize) -> Option<usize> {
             }
             b'"' => {
                 if c.raw_string().is_err() {
-                    // The rest of the line is as good as a string.
-                    c.pos += memchr::memchr(b'\n', &src[c.pos..])?;
+                    // What it swallowed may have closed what is open: the line is all that is certain.
+                    return memchr::memchr(b'\n', &src[c.pos..]).map(|n| c.pos + n + 1);
                 }
                 continue;
             }

@@ -1,0 +1,18 @@
+#loc1 = loc("a")
+module @jit__lambda attributes {mhlo.num_partitions = 1 : i32, mhlo.num_replicas = 1 : i32} {
+  func.func public @main(%arg0: tensor<4x8xf32> loc("a")) -> (tensor<4x8xf32> {jax.result_info = "result"}) {
+    %0 = stablehlo.reduce_precision %arg0, format = e5m10 : tensor<4x8xf32> loc(#loc11)
+    return %0 : tensor<4x8xf32> loc(#loc10)
+  } loc(#loc)
+} loc(#loc)
+#loc = loc(unknown)
+#loc2 = loc("model.py":68:28 to :56)
+#loc3 = loc("model.py":12:12 to :41)
+#loc4 = loc("model.py":68:0 to :60)
+#loc5 = loc("<lambda>"(#loc2))
+#loc6 = loc("put"(#loc3))
+#loc7 = loc("<module>"(#loc4))
+#loc8 = loc(callsite(#loc6 at #loc7))
+#loc9 = loc(callsite(#loc5 at #loc8))
+#loc10 = loc("jit(<lambda>)"(#loc8))
+#loc11 = loc("jit(<lambda>)/reduce_precision"(#loc9))
