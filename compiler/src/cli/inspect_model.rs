@@ -22,6 +22,8 @@ pub fn model_args(args: &Args) -> model::Args {
         shape: args.shape.clone(),
         dim: args.dim.clone(),
         value: vec![],
+        bind: vec![],
+        function: None,
         allow_external_links: args.allow_external_links,
         opt_level: None,
         exact: false,

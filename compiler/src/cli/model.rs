@@ -1,20 +1,24 @@
 //! The model argument, shared by the commands that compile: an ONNX file or any stage that was written out, and what is said
 //! about it on the command line.
 
+use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
 use beiming_ir::target::{CPU_TARGETS, Target};
+use beiming_ir::tensor::Tensor;
 
 use super::diagnostic::Diagnostic;
 use super::failure::{Exit, Failure, Result};
+use super::{feed, npz};
 use crate::driver::{self, CompileError, Options, Summary, Watch};
+use crate::import;
 use crate::stage::{self, Ir, Kind, Staged};
 
 /// What is compiled, and how.
 #[derive(clap::Args, Clone, Debug)]
 #[group(skip)]
 pub struct Args {
-    /// The model: ONNX, or the text of a stage that `--emit` or `--dump` wrote.
+    /// The model: ONNX, StableHLO (text, portable artifact or a file of `jax.export`), or the text of a stage that `--emit` or `--dump` wrote.
     pub model: PathBuf,
     /// What to compile for; see `beiming targets`. [default: host, or the target of the given stage]
     #[arg(long)]
@@ -28,6 +32,12 @@ pub struct Args {
     /// Value of an input that never changes: `sr=16000`. The input is then no longer one of the artifact's.
     #[arg(long, value_name = "INPUT=VALUE")]
     pub value: Vec<String>,
+    /// Weights for inputs of the same names, from a .safetensors or .npz file. These are then no inputs of the artifact's.
+    #[arg(long, value_name = "FILE")]
+    pub bind: Vec<PathBuf>,
+    /// The function of a StableHLO module to compile. [default: `main`, or the only public one]
+    #[arg(long, value_name = "NAME")]
+    pub function: Option<String>,
     /// Open external data through links, as model caches have them. Links may point anywhere: only for folders you trust.
     #[arg(long)]
     pub allow_external_links: bool,
@@ -99,6 +109,10 @@ impl Args {
         self.shape.iter().try_for_each(|s| o.import.add_shape(s)).map_err(Failure::usage)?;
         self.dim.iter().try_for_each(|d| o.import.add_dim(d)).map_err(Failure::usage)?;
         self.value.iter().try_for_each(|v| o.import.add_value(v)).map_err(Failure::usage)?;
+        for path in &self.bind {
+            o.import.bind.extend(weights(path)?);
+        }
+        o.import.function = self.function.clone();
         o.import.allow_external_links = self.allow_external_links;
         o.optimize.reassociate = !self.exact;
         o.optimize.fuse = self.opt_level != Some(0);
@@ -132,6 +146,19 @@ impl Model {
         };
         driver::resume(from, &target, &options, out, watch).map_err(|e| Failure::compile(&path, e))
     }
+}
+
+/// The tensors of a file of weights, by name.
+fn weights(path: &Path) -> Result<BTreeMap<String, Tensor>> {
+    if path.extension().is_none_or(|e| e != "npz" && e != "npy") {
+        return import::safetensors(path).map_err(|e| Failure::import(path, &e));
+    }
+    let tensor = |a: npz::Array| {
+        let shape = a.shape.iter().map(|d| usize::try_from(*d).unwrap_or(0)).collect();
+        let t = Tensor::new(feed::ir_type(a.dtype)?, shape, a.bytes.into());
+        t.map(|t| (a.name.clone(), t)).ok_or_else(|| Failure::usage(format!("array `{}` is cut off", a.name)))
+    };
+    npz::read(path)?.into_iter().map(tensor).collect()
 }
 
 fn by_name(name: &str) -> Result<Target> {

@@ -31,6 +31,13 @@ pub fn settle(inputs: &mut [(&str, TensorType)], options: &ImportOptions, errors
             Err(message) => errors.push(ModelError::new(Code::Option, message)),
         }
     }
+    for (name, t) in &options.bind {
+        match bound(inputs, name, t) {
+            Ok(i) if values.iter().all(|(k, _)| *k != i) => values.push((i, t.clone())),
+            Ok(_) => errors.push(ModelError::new(Code::Option, format!("`{}` is given a value twice", Clean(name)))),
+            Err(message) => errors.push(ModelError::new(Code::Option, message)),
+        }
+    }
     let mut symbols = Symbols::default();
     let open = inputs.iter().enumerate().filter(|(i, _)| values.iter().all(|(k, _)| k != i));
     for name in open.flat_map(|(_, (_, ty))| &ty.shape).flat_map(Dim::symbols) {
@@ -41,6 +48,20 @@ pub fn settle(inputs: &mut [(&str, TensorType)], options: &ImportOptions, errors
         symbols.declare(&name, r.lo, r.hi);
     }
     Settled { values, symbols }
+}
+
+/// Position of the input `name`, which `t` fits.
+fn bound(inputs: &[(&str, TensorType)], name: &str, t: &Tensor) -> Result<usize, String> {
+    let shown = Clean(name);
+    let Some((i, (_, ty))) = inputs.iter().enumerate().find(|(_, (n, _))| *n == name) else {
+        let names: Vec<String> = inputs.iter().take(8).map(|(n, _)| format!("`{}`", Clean(n))).collect();
+        let more = if inputs.len() > names.len() { ", .." } else { "" };
+        return Err(format!("the model has no input `{shown}` to bind; its inputs are {}{more}", names.join(", ")));
+    };
+    let fits = ty.dtype == t.dtype
+        && ty.rank() == t.shape.len()
+        && ty.shape.iter().zip(&t.shape).all(|(d, e)| d.known().is_none_or(|k| k == *e as i64));
+    if fits { Ok(i) } else { Err(format!("`{shown}` is {ty}, and cannot be bound to {}", t.ty())) }
 }
 
 /// Position of the input `name`, and the tensor of its type that holds `numbers`.

@@ -10,6 +10,7 @@ mod content;
 mod error;
 mod fail;
 mod frame;
+mod mapped;
 pub mod onnx;
 mod options;
 pub mod stablehlo;
@@ -20,21 +21,26 @@ use beiming_ir::graph::Graph;
 use bytes::Bytes;
 
 pub use error::{Code, ImportError, ModelError, UnsupportedOp};
+pub use mapped::safetensors;
 pub use options::{DimOverride, ImportOptions};
 
-/// Reads an ONNX model.
+/// Reads a model: ONNX, or StableHLO in any of its forms, which the content tells.
 ///
 /// # Errors
 /// [`ImportError`]: the file cannot be read or is not a model, the options do not fit it, or it holds something that is wrong
 /// or not supported; each with a stable code.
 pub fn read(path: &Path, options: &ImportOptions) -> Result<Graph, ImportError> {
-    onnx::read(path, options)
+    let folder = path.parent().unwrap_or(Path::new("."));
+    read_bytes(mapped::file(path)?, Some(folder), options)
 }
 
-/// Reads a model from memory. `folder` is where external data lies, if there may be any.
+/// Reads a model from memory. `folder` is where external data of ONNX lies, if there may be any.
 ///
 /// # Errors
 /// As [`read`].
 pub fn read_bytes(bytes: Bytes, folder: Option<&Path>, options: &ImportOptions) -> Result<Graph, ImportError> {
+    if stablehlo::is_stablehlo(&bytes) {
+        return stablehlo::read(mapped::data(bytes), options);
+    }
     onnx::read_bytes(bytes, folder, options)
 }

@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 
+use beiming_ir::tensor::Tensor;
 use beiming_ir::types::Dim;
 
 /// What a named dimension is to be.
@@ -24,6 +25,8 @@ pub struct ImportOptions {
     /// Inputs that always have the same value, by name: one number for every element, or one number an element in row-major
     /// order. They become constants, and are no inputs any more; a condition on one takes its branch.
     pub values: BTreeMap<String, Vec<f64>>,
+    /// Tensors that inputs always are, by name of the input: weights that come beside the model. They become constants.
+    pub bind: BTreeMap<String, Tensor>,
     /// Follow symbolic and hard links that lie in the model's folder when external data is opened. Model caches are made of
     /// such links; they may point anywhere, so this is for folders that the user trusts.
     pub allow_external_links: bool,

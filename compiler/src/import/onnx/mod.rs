@@ -28,14 +28,12 @@ use importer::{Importer, Slot};
 /// 7 is read, a few operators of them are reported.)
 pub const OPSETS: std::ops::RangeInclusive<i64> = 1..=28;
 
+/// Maps a whole file.
+pub(super) use external::map;
+
 /// Reads a model from a file. External data is looked for in the file's folder.
 pub fn read(path: &Path, options: &ImportOptions) -> Result<Graph, ImportError> {
-    let io = |source| ImportError::Io { path: path.to_path_buf(), source };
-    let file = std::fs::File::open(path).map_err(io)?;
-    if !file.metadata().map_err(io)?.is_file() {
-        return Err(io(std::io::Error::other("not a regular file")));
-    }
-    let bytes = external::map(&file).map_err(io)?;
+    let bytes = super::mapped::file(path)?;
     read_bytes(bytes, Some(path.parent().unwrap_or(Path::new("."))), options)
 }
 

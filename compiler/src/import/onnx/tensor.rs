@@ -4,9 +4,8 @@
 use std::sync::Arc;
 
 use beiming_ir::num;
-use beiming_ir::tensor::{self, Data, Num, Tensor};
+use beiming_ir::tensor::{Data, Num, Tensor};
 use beiming_ir::types::DType;
-use bytes::Bytes;
 
 use super::super::error::{Clean, Code, ModelError};
 use super::external::Folder;
@@ -32,15 +31,6 @@ impl From<ModelError> for TensorError {
 
 fn invalid<T>(code: Code, message: String) -> Result<T, TensorError> {
     Err(TensorError::Invalid(ModelError::new(code, message)))
-}
-
-/// Lets a tensor hold a window of mapped memory.
-struct Shared(Bytes);
-
-impl tensor::Bytes for Shared {
-    fn bytes(&self) -> &[u8] {
-        &self.0
-    }
 }
 
 /// Element type of an ONNX type code.
@@ -144,7 +134,7 @@ pub fn read(t: &TensorProto, folder: &mut Folder) -> Result<Tensor, TensorError>
         let data = match dtype.bits() {
             1 if raw.iter().any(|b| *b > 1) => raw.iter().map(|b| u8::from(*b != 0)).collect::<Vec<u8>>().into(),
             2 | 4 => unpack(dtype, &raw, count).into(),
-            _ => Data::new(Arc::new(Shared(raw))),
+            _ => Data::new(Arc::new(super::super::mapped::Shared(raw))),
         };
         return Ok(Tensor { dtype, shape, data });
     }
