@@ -49,6 +49,11 @@ kunpeng: build runtime-aarch64
 	scripts/aarch64_python.sh
 	$(PY) tests/bench/kunpeng.py
 
+# The public StableHLO suites, in the folder CONFORMANCE (testdata, interpret, math, vhlo_compat); writes docs/conformance.md.
+conformance: setup
+	@test -n "$(CONFORMANCE)" || { echo "make conformance CONFORMANCE=folder"; exit 2; }
+	cargo run --release -p beiming-tests --bin conformance -- $(CONFORMANCE) --table docs/conformance.md
+
 # Accepts what the compiler makes of the cases now as the snapshots; read the diff before you commit it.
 bless: setup
 	INSTA_UPDATE=always INSTA_FORCE_PASS=1 cargo test -q -p beiming-tests --test cases snapshots

@@ -9,15 +9,18 @@ pub mod syntax;
 pub mod text;
 pub mod translate;
 
+use std::sync::Arc;
+
 use beiming_ir::graph::{Graph, Loc};
 use beiming_ir::tensor::Data;
+use beiming_ir::types::Dim;
 
 use super::{Code, ImportError, ImportOptions, ModelError};
 use syntax::{Module, Problem};
 
 /// True where the bytes are StableHLO in one of its forms.
 pub fn is_stablehlo(bytes: &[u8]) -> bool {
-    bytecode::is_bytecode(bytes) || looks_like_text(bytes)
+    bytecode::is_bytecode(bytes) || looks_like_text(bytes) || export::is_export(bytes)
 }
 
 /// What MLIR text can begin with, after blanks and comments.
@@ -40,6 +43,9 @@ pub fn module(data: Data) -> Result<Module, ImportError> {
     if bytecode::is_bytecode(data.as_bytes()) {
         return bytecode::read(data).map_err(malformed);
     }
+    if export::is_export(data.as_bytes()) {
+        return export::read(data).and_then(|e| e.module()).map_err(malformed);
+    }
     text::parse(data.as_bytes()).map_err(malformed)
 }
 
@@ -61,6 +67,24 @@ fn malformed(problems: Vec<Problem>) -> ImportError {
 /// # Errors
 /// As [`super::read`].
 pub fn read(data: Data, options: &ImportOptions) -> Result<Graph, ImportError> {
+    let mut known = vec![];
+    if export::is_export(data.as_bytes()) {
+        known = extents(&export::read(data.clone()).map_err(malformed)?);
+    }
     let module = module(data)?;
-    Ok(translate::translate(&module, options, translate::Settings::default())?.graph)
+    Ok(translate::translate(&module, options, translate::Settings::default(), known)?.graph)
+}
+
+/// What an exported function says about the extents that its module leaves open, by the names that those get.
+fn extents(file: &export::Exported) -> Vec<(Arc<str>, Dim)> {
+    let mut out = vec![];
+    for (i, input) in file.kept.iter().enumerate() {
+        let Some(export::Aval::Array { shape, .. }) = file.inputs.get(*input) else { continue };
+        for (axis, extent) in shape.iter().enumerate() {
+            if let Ok(d @ Dim::Expr(_)) = extent.parse::<Dim>() {
+                out.push((format!("arg{i}_d{axis}").into(), d));
+            }
+        }
+    }
+    out
 }

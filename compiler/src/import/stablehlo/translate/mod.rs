@@ -76,13 +76,18 @@ pub struct Translation {
     pub lifted: Vec<Tensor>,
 }
 
-/// Translates the entry function of a module.
+/// Translates the entry function of a module. `known` are meanings of symbols of its arguments (`arg0_d1`), where the file says
+/// more than the module.
 ///
 /// # Errors
 /// Everything that is wrong or not supported, at once.
-pub fn translate(module: &Module, options: &ImportOptions, settings: Settings) -> Result<Translation, ImportError> {
+pub fn translate(
+    module: &Module,
+    options: &ImportOptions,
+    settings: Settings,
+    mut known: Vec<(std::sync::Arc<str>, Dim)>,
+) -> Result<Translation, ImportError> {
     let entry = entry(module, options)?;
-    let mut known: Vec<(std::sync::Arc<str>, Dim)> = vec![];
     for _ in 0..MAX_ROUNDS {
         let mut walk = round(module, entry, options, settings, &known)?;
         let learned = std::mem::take(&mut walk.learned);

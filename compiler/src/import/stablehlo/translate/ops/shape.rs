@@ -4,15 +4,13 @@ use beiming_ir::ops::{BinaryOp, Op, PadMode, Slice};
 use beiming_ir::types::{DType, Dim};
 
 use super::super::super::super::build::Build;
-use super::super::super::super::fail::{Fail, R, bad_arguments, bad_attribute};
+use super::super::super::super::fail::{R, bad_arguments, bad_attribute};
 use super::super::super::super::frame::V;
-use super::super::super::syntax::Element;
 use super::super::cx::{Cx, amounts, axes_in};
 use super::super::value::Val;
 use super::{Row, any, real};
 
 pub const OPS: &[Row] = &[
-    any("stablehlo.bitcast_convert", bitcast_convert),
     any("stablehlo.broadcast", broadcast),
     any("stablehlo.broadcast_in_dim", broadcast_in_dim),
     any("stablehlo.concatenate", concatenate),
@@ -209,98 +207,4 @@ fn dimension_size(cx: &mut Cx<'_, '_>) -> R<Vec<Val>> {
     let v = cx.dim_scalar(shape[axis].clone());
     let to = cx.result_dtype(0)?;
     Ok(vec![Val::Plain(cx.cast(v, to)?)])
-}
-
-/// Same bits, other elements: a last axis appears or goes where the widths differ.
-fn bitcast_convert(cx: &mut Cx<'_, '_>) -> R<Vec<Val>> {
-    let x = cx.val(0)?;
-    // Quantized numbers are their stored integers.
-    if let Element::Quantized(q) = &cx.result_tensor(0)?.element {
-        let (Val::Plain(v) | Val::Quantized(v, _)) = x else { return Err(Fail::Unsupported("bits of complex numbers".into())) };
-        let v = bits_as(cx, v, q.storage)?;
-        return Ok(vec![Val::Quantized(v, q.clone())]);
-    }
-    match (x, &cx.result_tensor(0)?.element) {
-        (Val::Plain(v) | Val::Quantized(v, _), Element::Plain(d)) if !d.is_complex() => Ok(vec![Val::Plain(bits_as(cx, v, *d)?)]),
-        (x @ Val::Complex(..), Element::Plain(d)) if d.is_complex() => complex_as(cx, x),
-        _ => Err(Fail::Unsupported("bits of complex numbers as others".into())),
-    }
-}
-
-/// Complex numbers as such of the same width.
-fn complex_as(cx: &Cx<'_, '_>, x: Val) -> R<Vec<Val>> {
-    let Val::Complex(re, _) = x else { return Err(Fail::Poisoned) };
-    match cx.dtype(re) == cx.result_dtype(0)? {
-        true => Ok(vec![x]),
-        false => Err(Fail::Unsupported("bits of complex numbers of another width".into())),
-    }
-}
-
-fn bits_as(cx: &mut Cx<'_, '_>, x: V, to: DType) -> R {
-    let from = cx.dtype(x);
-    let (wide, narrow) = (from.bits(), to.bits());
-    if from == to {
-        return Ok(x);
-    }
-    if wide == narrow {
-        return cx.emit(Op::Bitcast { to }, &[x]);
-    }
-    if wide < narrow { joined(cx, x, to) } else { split(cx, x, to) }
-}
-
-/// The unsigned integer of so many bits.
-fn bits_type(bits: u32) -> R<DType> {
-    Ok(match bits {
-        64 => DType::U64,
-        32 => DType::U32,
-        16 => DType::U16,
-        8 => DType::U8,
-        4 => DType::U4,
-        2 => DType::U2,
-        n => return Err(Fail::Unsupported(format!("bits of elements of {n} bits"))),
-    })
-}
-
-/// Narrow elements of wide ones along a new last axis, the low bits first.
-fn split(cx: &mut Cx<'_, '_>, x: V, to: DType) -> R {
-    let (wide, narrow) = (bits_type(cx.dtype(x).bits())?, bits_type(to.bits())?);
-    let count = wide.bits() / narrow.bits();
-    let x = if cx.dtype(x) == wide { x } else { cx.emit(Op::Bitcast { to: wide }, &[x])? };
-    let mut shape = cx.shape(x);
-    shape.push(1.into());
-    let column = cx.reshape(x, shape)?;
-    let shifts = cx.constant(beiming_ir::tensor::Tensor::build(wide, &[count as usize], |i| {
-        beiming_ir::tensor::Num::Int(i as i128 * i128::from(narrow.bits()))
-    }));
-    let parts = cx.binary(BinaryOp::Shr, column, shifts)?;
-    let parts = cx.cast(parts, narrow)?;
-    if narrow == to { Ok(parts) } else { cx.emit(Op::Bitcast { to }, &[parts]) }
-}
-
-/// Wide elements of narrow ones along the last axis, which goes.
-fn joined(cx: &mut Cx<'_, '_>, x: V, to: DType) -> R {
-    let (narrow, wide) = (bits_type(cx.dtype(x).bits())?, bits_type(to.bits())?);
-    let count = wide.bits() / narrow.bits();
-    let rank = cx.rank(x);
-    if rank == 0 || !cx.shape(x)[rank - 1].is(count.into()) {
-        return bad_arguments(format!("the last axis must have {count} elements to make one of {to}"));
-    }
-    let x = if cx.dtype(x) == narrow { x } else { cx.emit(Op::Bitcast { to: narrow }, &[x])? };
-    let x = cx.cast(x, wide)?;
-    let shifts = cx.constant(beiming_ir::tensor::Tensor::build(wide, &[count as usize], |i| {
-        beiming_ir::tensor::Num::Int(i as i128 * i128::from(narrow.bits()))
-    }));
-    let shifted = cx.binary(BinaryOp::Shl, x, shifts)?;
-    let mut out: Option<V> = None;
-    for k in 0..count as usize {
-        let part = cx.slice_axis(shifted, rank - 1, k.into(), 1.into())?;
-        out = Some(match out {
-            Some(v) => cx.binary(BinaryOp::Or, v, part)?,
-            None => part,
-        });
-    }
-    let Some(v) = out else { return bad_arguments("no parts") };
-    let shape = cx.shape(v)[..rank - 1].to_vec();
-    let v = cx.reshape(v, shape)?;
-    if wide == to { Ok(v) } else { cx.emit(Op::Bitcast { to }, &[v]) }
 }
