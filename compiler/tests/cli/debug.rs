@@ -28,7 +28,7 @@ fn break_tanh(p: &mut Program) {
 /// Two branches and a layer of each kind of kernel: convolutions in ONNX's layout, elementwise ops, a reduction, a product.
 fn network(activation: &str) -> ModelProto {
     let weights = |n: usize, scale: f32| -> Vec<f32> { (0..n).map(|i| ((i * 37 % 19) as f32 - 9.0) * scale).collect() };
-    let nodes = vec![
+    let mut nodes = vec![
         node("Conv", "x w0 b0", "c0", vec![ints("kernel_shape", &[3, 3]), ints("pads", &[1, 1, 1, 1])]),
         node("Relu", "c0", "r0", vec![]),
         node("Conv", "r0 w1", "c1", vec![ints("kernel_shape", &[1, 1])]),
@@ -39,6 +39,8 @@ fn network(activation: &str) -> ModelProto {
         node("MatMul", "f w2", "m", vec![]),
         node("Softmax", "m", "y", vec![]),
     ];
+    // onnxruntime wants the names of nodes to be different.
+    nodes.iter_mut().enumerate().for_each(|(i, n)| n.name = Some(format!("n{i}")));
     let constants = vec![
         f32s("w0", &[8, 3, 3, 3], &weights(216, 0.03)),
         f32s("b0", &[8], &weights(8, 0.1)),
@@ -252,4 +254,42 @@ fn a_check_of_ones_own_decides_what_is_kept() {
     let out = p.run(&["debug", "reduce", "mlp.txt", "--check", "true"]);
     assert_eq!(out.status.code(), Some(2));
     assert!(text(&out.stderr).contains("does not fail"), "{}", text(&out.stderr));
+}
+
+/// Without a check of one's own the command compares, in a process of its own, and what is left must fail in the same way.
+#[test]
+fn reduction_compares_where_no_check_is_given() {
+    let p = Place::with_mlp();
+    let out = p.run(&["debug", "reduce", "mlp.txt", "--rtol", "0", "--atol", "1e-30", "--size", "N=40", "-o", "small", "--json"]);
+    let doc: serde_json::Value = serde_json::from_slice(&out.stdout).unwrap_or_else(|e| panic!("{e}: {}", text(&out.stderr)));
+    assert_eq!((doc["ops"].as_array().map(Vec::len), &doc["ops"][0]["name"]), (Some(1), &"fc".into()), "{doc}");
+    let compare = ["compare", "small.txt", "--inputs", "small.npz", "--against", "eval"];
+    p.ok(&compare);
+    let strict = p.run(&[&compare[..], &["--rtol", "0", "--atol", "1e-30"]].concat());
+    assert_eq!(strict.status.code(), Some(1), "{}", text(&strict.stderr));
+}
+
+/// Against onnxruntime: all agrees; and with a tolerance that no two products pass, one is found and shows alone too.
+#[test]
+fn onnxruntime_is_a_reference_for_every_value() {
+    let default = std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join("../.venv/bin/python");
+    let python = std::env::var_os("BEIMING_PYTHON").map_or(default, std::path::PathBuf::from);
+    assert!(python.exists(), "{} does not exist: run `make setup`, or set BEIMING_PYTHON", python.display());
+    let p = Place::new();
+    p.write("net.onnx", &prost::Message::encode_to_vec(&network("Tanh")));
+    let run = |args: &[&str]| p.command(args).env("BEIMING_PYTHON", &python).output().expect("started");
+    for more in [&[][..], &["--unfused"]] {
+        let out = run(&[&["compare", "net.onnx", "--layers", "--json"], more].concat());
+        let doc: serde_json::Value = serde_json::from_slice(&out.stdout).unwrap_or_else(|e| panic!("{e}: {}", text(&out.stderr)));
+        assert_eq!((out.status.code(), &doc["first"]), (Some(0), &serde_json::Value::Null), "{doc}");
+        assert!(doc["layers"].as_array().is_some_and(|l| l.len() >= 5 && l.iter().all(|l| l["verdict"] == "agrees")), "{doc}");
+    }
+    let strict = ["--rtol", "0", "--atol", "1e-12"];
+    let out = run(&[&["debug", "bisect", "net.onnx", "--json"], &strict[..]].concat());
+    let doc: serde_json::Value = serde_json::from_slice(&out.stdout).unwrap_or_else(|e| panic!("{e}: {}", text(&out.stderr)));
+    assert_eq!(doc["found"]["ops"].as_array().map(Vec::len), Some(1), "{doc}");
+    assert_eq!(doc["files"]["model"], "net.bisect.onnx");
+    let out = run(&[&["compare", "net.bisect.onnx", "--inputs", "net.bisect.npz"], &strict[..]].concat());
+    assert_eq!(out.status.code(), Some(1), "{}", text(&out.stderr));
+    assert_eq!(run(&["compare", "net.bisect.onnx", "--inputs", "net.bisect.npz"]).status.code(), Some(0));
 }

@@ -1,6 +1,6 @@
 //! What the page shows: steps and the values between them, buffers over time, kernels, weights.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use beiming_runtime::StepTime;
 use beiming_runtime::dims::Dims;
@@ -195,6 +195,7 @@ fn flow(m: &Manifest, nodes: &[Node], size: &Sizes<'_>) -> (Vec<(usize, usize, u
     let mut lives: Vec<Life> = vec![];
     let mut current: Vec<usize> = vec![];
     let mut edges = vec![];
+    let mut seen = BTreeSet::new();
     for (i, n) in nodes.iter().enumerate() {
         for s in &n.reads {
             let from = match place(*s) {
@@ -211,7 +212,7 @@ fn flow(m: &Manifest, nodes: &[Node], size: &Sizes<'_>) -> (Vec<(usize, usize, u
                 Some(Place::Weight(_)) | None => None,
             };
             if let Some(from) = from.filter(|f| *f != i)
-                && !edges.contains(&(from, i, *s))
+                && seen.insert((from, i, *s))
             {
                 edges.push((from, i, *s));
             }
