@@ -30,8 +30,9 @@ pub(super) struct Alias {
 
 pub(super) type Aliases<'a> = HashMap<&'a [u8], Alias>;
 
-/// How many attributes and types the aliases of a file may stand for, taken together.
-const MAX_EXPANSION: usize = 1 << 22;
+/// How many attributes and types the aliases of a file may always stand for, taken together. Beyond, it is as many as the file
+/// has bytes: a use of an alias takes some.
+const EXPANSION: usize = 1 << 18;
 
 /// The aliases of a file by name, with their `#` or `!`, and where its resources (`{-#`) begin. A definition stands at the
 /// start of a line; no attribute has `#name =` inside.
@@ -135,8 +136,9 @@ impl<'a> Parser<'a> {
     fn expand(&mut self, size: usize, at: usize) -> Result<()> {
         self.nodes += size;
         self.expanded += size;
-        if self.expanded > MAX_EXPANSION {
-            return Err(Bad { at, message: "the aliases of this file stand for more than four million attributes".into() });
+        let limit = EXPANSION.max(self.c.src.len());
+        if self.expanded > limit {
+            return Err(Bad { at, message: format!("the aliases of this file stand for more than {limit} attributes") });
         }
         Ok(())
     }

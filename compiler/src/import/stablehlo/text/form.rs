@@ -157,6 +157,8 @@ impl<'a> Parser<'a> {
                 draft.operand_types = args;
                 draft.results = results;
             }
+            // One type for any number of operands only where it is small: a form with a long type has few.
+            (Part::Same, ty) if n > 3 && ty != Type::Token => return bad("expected `!stablehlo.token`"),
             (Part::Same, ty) => {
                 draft.operand_types = vec![ty.clone(); n];
                 draft.results = vec![ty];

@@ -12,12 +12,6 @@ impl<'a> Parser<'a> {
     pub fn file(&mut self) -> Module {
         let mut module = Module { name: self.empty.clone(), ..Module::default() };
         self.items(&mut module, false);
-        let mut names: Vec<&Arc<str>> = module.functions.iter().map(|f| &f.name).collect();
-        names.sort_unstable();
-        let twice: Vec<Arc<str>> = names.windows(2).filter(|w| w[0] == w[1]).map(|w| w[0].clone()).collect();
-        for name in twice {
-            self.report(Bad { at: self.c.src.len(), message: format!("the function @{name} is defined twice") });
-        }
         module
     }
 
@@ -142,7 +136,10 @@ impl<'a> Parser<'a> {
         if matches!(self.c.peek_word(), "public" | "private" | "nested") {
             public = self.c.word() == "public";
         }
+        self.c.space();
+        let at = self.c.pos;
         let name = self.symbol_name()?;
+        self.once(&name, at);
         let (mut args, mut arg_attrs): (Vec<Argument>, Vec<Attrs>) = (vec![], vec![]);
         self.c.expect("(")?;
         if !self.c.eat(")") {
@@ -218,6 +215,7 @@ impl<'a> Parser<'a> {
         };
         let name = op.attrs.remove("sym_name").ok_or_else(|| bad("a function needs its `sym_name`"))?;
         let name = self.name_from(&name)?;
+        self.once(&name, at);
         let public = match op.attrs.remove("sym_visibility") {
             None => true,
             Some(v) => v.text() == Some("public"),
@@ -254,6 +252,13 @@ impl<'a> Parser<'a> {
         }
         module.functions.push(function);
         Ok(())
+    }
+
+    /// A function's name stands once.
+    fn once(&mut self, name: &Arc<str>, at: usize) {
+        if !self.functions.insert(name.clone()) {
+            self.report(Bad { at, message: format!("the function @{name} is defined twice") });
+        }
     }
 
     /// A name that is given as an attribute.

@@ -29,7 +29,7 @@ mod types;
 #[cfg(test)]
 mod tests;
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use std::sync::Arc;
 
 use beiming_ir::tensor::Data;
@@ -94,6 +94,8 @@ struct Parser<'a> {
     names: HashMap<Box<str>, Arc<str>>,
     empty: Arc<str>,
     scope: scope::Scope<'a>,
+    /// Names of the functions so far.
+    functions: HashSet<Arc<str>>,
     /// Types of the values of the function that is being read.
     values: Vec<Type>,
     /// How far lines are counted: an offset, its line, and where that line starts.
@@ -118,6 +120,7 @@ impl<'a> Parser<'a> {
             names: HashMap::new(),
             empty: Arc::from(""),
             scope: scope::Scope::default(),
+            functions: HashSet::new(),
             values: vec![],
             counted: (0, 1, 0),
         }

@@ -41,6 +41,8 @@ impl<'a> Parser<'a> {
         let (name, draft) = match self.after_results() {
             Ok(read) => read,
             Err(e) => {
+                // Nothing refers to the values of an operation that is dropped.
+                self.values.truncate(first);
                 for (name, count, at) in names {
                     // Whether it hides another is not to be said about an operation that is wrong anyway.
                     let _ = self.scope.define(name, WRONG, count, at);
@@ -88,6 +90,7 @@ impl<'a> Parser<'a> {
     /// Gives the results their types and names.
     fn define_results(&mut self, names: &Names<'a>, first: usize, count: usize, types: Vec<Type>) -> Result<Vec<Value>> {
         if !names.is_empty() && count != types.len() {
+            self.values.truncate(first);
             for (name, count, at) in names {
                 let _ = self.scope.define(name, WRONG, *count, *at);
             }

@@ -74,18 +74,24 @@ impl fmt::Display for Quantized {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let storage = name(self.storage).replace("ui", "u");
         write!(f, "!quant.uniform<{storage}<{}:{}>:{}", self.min, self.max, name(self.expressed))?;
-        let mut pairs = self.scales.iter().map(|s| f64::from_bits(*s)).zip(&self.zero_points);
+        let mut pairs = self.scales.iter().map(|s| float(f64::from_bits(*s))).zip(&self.zero_points);
         match (self.axis, pairs.next()) {
-            (None, Some((scale, zero))) => write!(f, ", {scale:e}:{zero}>"),
+            (None, Some((scale, zero))) => write!(f, ", {scale}:{zero}>"),
             (axis, first) => {
                 write!(f, ":{}, {{", axis.unwrap_or(0))?;
                 for (i, (scale, zero)) in first.into_iter().chain(pairs).enumerate() {
-                    write!(f, "{}{scale:e}:{zero}", if i > 0 { "," } else { "" })?;
+                    write!(f, "{}{scale}:{zero}", if i > 0 { "," } else { "" })?;
                 }
                 f.write_str("}>")
             }
         }
     }
+}
+
+/// A float as MLIR writes it: with a point.
+fn float(x: f64) -> String {
+    let text = format!("{x:e}");
+    if text.contains('.') { text } else { text.replace('e', ".0e") }
 }
 
 /// The MLIR name of an element type.

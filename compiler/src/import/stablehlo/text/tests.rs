@@ -158,6 +158,47 @@ fn nothing_grows_without_bound() {
 }
 
 #[test]
+fn a_function_stands_once() {
+    let problems = parse(b"module {\n  func.func @f() {\n    return\n  }\n  func.func private @f()\n}\n").unwrap_err();
+    assert_eq!((problems.len(), problems[0].loc.line, problems[0].loc.column), (1, 5, 21));
+}
+
+#[test]
+fn aliases_and_locations() {
+    let source = "#s = #stablehlo<comparison_direction LT>\n#l1 = loc(\"jit(f)/add\"(#l0))\n!v = tensor<4xi1>\nfunc.func @f(%a: tensor<4xf32> loc(\"a\")) -> !v {\n  %0 = \"stablehlo.compare\"(%a, %a) {comparison_direction = #s} : (tensor<4xf32>, tensor<4xf32>) -> !v loc(#l1)\n  return %0 : !v loc(callsite(\"g\" at \"m.py\":1:2))\n} loc(fused<\"x\">[unknown, \"m.py\":7:1 to :9])\n#l0 = loc(\"m.py\":3:4)\n";
+    let module = parse(source.as_bytes()).unwrap();
+    let f = &module.functions[0];
+    let names: Vec<&str> = f.body.ops.iter().map(|op| &*op.loc.name).chain([&*f.loc.name]).collect();
+    assert_eq!(names, ["jit(f)/add", "g", "m.py:7:1"]);
+    assert!(matches!(&f.body.ops[0].attrs["comparison_direction"], Attr::Enum(e) if &**e == "LT"));
+    assert_eq!((f.body.ops[0].loc.line, f.body.ops[0].loc.column), (5, 3));
+    assert_eq!(f.results[0].to_string(), "tensor<4xi1>");
+}
+
+#[test]
+fn types_are_shown_as_they_are_written() {
+    let types = [
+        "tensor<4x?xf32, #stablehlo.bounds<?, 8>>",
+        "tensor<0x1xcomplex<f64>>",
+        "tuple<tensor<f8E4M3FN>, !stablehlo.token, tuple<>>",
+        "!stablehlo.future<tensor<2xui4>>",
+        "tensor<2x!quant.uniform<i8<-128:127>:f32:0, {1.0e-1:-3,5.0e-1:0}>>",
+        "tensor<!quant.uniform<u4<0:15>:f32, 3.4e1:7>>",
+        "tensor<2xf6E3M2FN>",
+        "tensor<f4E2M1FN>",
+        "tensor<f8E8M0FNU>",
+        "tensor<f8E4M3B11FNUZ>",
+        "memref<2xf32>",
+        "tensor<3xindex>",
+    ];
+    for ty in types {
+        let source = format!("func.func private @f() -> {ty}");
+        let module = parse(source.as_bytes()).unwrap_or_else(|e| panic!("{ty}: {e:?}"));
+        assert_eq!(module.functions[0].results[0].to_string(), ty);
+    }
+}
+
+#[test]
 fn a_file_of_several_modules_has_pieces() {
     let source = "module {\n}\n// -----\nmodule @b {\n}\n  // -----\n";
     let all: Vec<_> = pieces(source.as_bytes()).into_iter().map(|p| parse(p).unwrap().name.to_string()).collect();
