@@ -5,7 +5,7 @@ use super::super::super::super::fail::{Fail, R, unsupported};
 use super::super::super::super::frame::V;
 use super::super::cx::Cx;
 use super::super::value::Val;
-use super::{Convert, Row, any, check};
+use super::{Convert, Row, any, check, lapack};
 use beiming_ir::ops::BinaryOp;
 
 use super::super::super::super::build::Build;
@@ -40,7 +40,7 @@ fn target(name: &str) -> Option<Convert> {
     }
     match name {
         "shape_assertion" => Some(shape_assertion),
-        _ => None,
+        _ => lapack::target(name),
     }
 }
 

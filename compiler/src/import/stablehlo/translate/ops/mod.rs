@@ -15,6 +15,7 @@ pub mod dynamic;
 pub mod elementwise;
 pub mod fft;
 pub mod gather;
+pub mod lapack;
 pub mod linalg;
 pub mod precision;
 pub mod quantized;

@@ -106,8 +106,8 @@ fn known(cx: &Cx<'_, '_>, result: usize) -> R<Vec<usize>> {
     if n.is_some() { Ok(shape) } else { unsupported(format!("more than {MOST} random numbers at once")) }
 }
 
-/// Threefry's two words for each counter. 64-bit results take both; narrower ones are two halves of a tensor, one after the
-/// other along the first even axis (else the longest).
+/// Threefry's two words for each counter. 64-bit results take both; narrower ones have them side by side along the first
+/// even axis (else the longest).
 fn three_fry(cx: &mut Cx<'_, '_>, state: V, shape: &[usize], to: DType) -> R<(V, V)> {
     let (k, s) = (word(cx, state, 0)?, word(cx, state, 1)?);
     let key = halves(&value(k));
@@ -127,7 +127,13 @@ fn three_fry(cx: &mut Cx<'_, '_>, state: V, shape: &[usize], to: DType) -> R<(V,
     let n = counts(cx, &half)?;
     let (x, y) = threefry(&key, halves(&(value(n) + value(s))));
     let v = emit(cx, &[&x, &y])?;
-    let both = cx.concat(&v, axis)?;
+    let mut paired: Vec<Dim> = half.iter().map(|d| Dim::from(*d)).collect();
+    paired.insert(axis + 1, 1.into());
+    let v = v.iter().map(|v| cx.reshape(*v, paired.clone())).collect::<R<Vec<V>>>()?;
+    let both = cx.concat(&v, axis + 1)?;
+    let mut joined: Vec<Dim> = half.iter().map(|d| Dim::from(*d)).collect();
+    joined[axis] = Dim::from(2 * half[axis]);
+    let both = cx.reshape(both, joined)?;
     let both = cx.slice_axis(both, axis, 0.into(), Dim::Known(full[axis] as i64))?;
     let both = cx.reshape(both, shape.iter().map(|d| Dim::from(*d)).collect())?;
     Ok((narrowed(cx, both, to)?, advanced(cx, k, s, half.iter().product())?))
@@ -158,7 +164,8 @@ fn philox_bits(cx: &mut Cx<'_, '_>, state: V, words: usize, shape: &[usize], to:
     let per = if to.bits() == 64 { 2 } else { 4 };
     let blocks = n.div_ceil(per);
     let (k, low) = (word(cx, state, 0)?, word(cx, state, 1)?);
-    let high = if words == 3 { value(word(cx, state, 2)?) } else { value(low) * 0.0 };
+    // Of a state of two words the key is the counter's upper half as well, as XLA has it.
+    let high = if words == 3 { value(word(cx, state, 2)?) } else { value(k) };
     let count = counts(cx, &[blocks])?;
     let first = value(low) + value(count);
     let second = &high + first.lt(value(low)).cast(DType::U64);
