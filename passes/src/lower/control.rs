@@ -89,8 +89,9 @@ impl Walk<'_> {
         inputs.extend(states);
         inputs.extend(&args[2 + p.state..]);
         let body = scope.graph.region(p.body);
-        // Nothing is computed straight into a state: the body may still read the old one.
-        let (mut inner, got) = self.region(body, &inputs, &vec![None; body.outputs.len()]);
+        // A next state is computed over the old one where nothing reads that any more (`state`), else copied there.
+        let over = super::state::candidates(body, &body.outputs[1..=p.state], states);
+        let (mut inner, got) = self.region_with(body, &inputs, &vec![None; body.outputs.len()], over);
         for (src, dst) in got[1 + p.state..].iter().zip(scans) {
             inner.push(Step::Store { src: *src, dst: *dst, at: iteration });
         }

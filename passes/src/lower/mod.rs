@@ -32,6 +32,7 @@ mod rows;
 mod scan;
 mod scatter;
 mod sort;
+mod state;
 pub mod traverse;
 mod walk;
 mod window;

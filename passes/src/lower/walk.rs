@@ -15,7 +15,7 @@ use super::body::BodyCx;
 use super::builder::{Call, KernelBuilder, Operand};
 use super::inline::Inliner;
 use super::place::{self, Home, Storage};
-use super::{LowerError, LowerErrors, LowerOptions, LowerReport, Untiled, families};
+use super::{LowerError, LowerErrors, LowerOptions, LowerReport, Untiled, families, state};
 
 /// State of the walk over a model and its regions.
 pub(super) struct Walk<'a> {
@@ -43,6 +43,10 @@ pub(super) struct Scope<'g> {
     pub slots: Vec<Option<SlotId>>,
     /// Storage that a value is to be computed into.
     wanted: HashMap<ValueId, usize>,
+    /// Next states of a loop, and the slot of the old one: computed over it where nothing reads the old one any more.
+    pub states: HashMap<ValueId, SlotId>,
+    /// Position of the node that is being lowered.
+    pub at: usize,
 }
 
 /// Lowers a model.
@@ -130,7 +134,19 @@ impl<'a> Walk<'a> {
     /// Lowers a graph whose inputs lie in `inputs`. Results are computed into the wanted slots where that can be; the slots they
     /// really lie in are returned with the steps.
     pub fn region(&mut self, graph: &Graph, inputs: &[SlotId], wants: &[Option<SlotId>]) -> (Vec<Step>, Vec<SlotId>) {
-        let mut scope = Scope { graph, slots: vec![None; graph.values().len()], wanted: HashMap::new() };
+        self.region_with(graph, inputs, wants, HashMap::new())
+    }
+
+    /// As `region`, with the next states of a loop and the slots of the old ones.
+    pub fn region_with(
+        &mut self,
+        graph: &Graph,
+        inputs: &[SlotId],
+        wants: &[Option<SlotId>],
+        states: HashMap<ValueId, SlotId>,
+    ) -> (Vec<Step>, Vec<SlotId>) {
+        let slots = vec![None; graph.values().len()];
+        let mut scope = Scope { graph, slots, wanted: HashMap::new(), states, at: 0 };
         for (v, s) in graph.inputs.iter().zip(inputs) {
             scope.slots[v.index()] = Some(*s);
         }
@@ -149,7 +165,8 @@ impl<'a> Walk<'a> {
             }
         }
         let mut steps = vec![];
-        for node in graph.nodes() {
+        for (at, node) in graph.nodes().iter().enumerate() {
+            scope.at = at;
             self.node(&mut scope, node, &mut steps);
         }
         let outputs = graph.outputs.iter().map(|v| self.value(&mut scope, *v)).collect();
@@ -244,7 +261,14 @@ impl<'a> Walk<'a> {
     }
 
     fn calls(&mut self, scope: &mut Scope, node: &Node, cx: BodyCx, steps: &mut Vec<Step>) {
-        let results: Vec<SlotId> = node.outputs.iter().map(|v| self.result(scope, *v)).collect();
+        let mut results: Vec<SlotId> = vec![];
+        for (k, v) in node.outputs.iter().enumerate() {
+            let state = scope.states.get(v).copied().filter(|s| self.over_state(scope, node, &cx.calls, k as u32, *s));
+            if state.is_some() {
+                scope.slots[v.index()] = state;
+            }
+            results.push(state.unwrap_or_else(|| self.result(scope, *v)));
+        }
         let temps: Vec<SlotId> = cx.temps.iter().map(|t| self.fresh(t.clone())).collect();
         for call in cx.calls {
             let args: Vec<SlotId> = call
@@ -257,6 +281,9 @@ impl<'a> Walk<'a> {
                     Operand::Weight(n) => self.weight(call.weights[*n as usize].clone()),
                 })
                 .collect();
+            if state::copies_to_itself(&call.kernel, &args) {
+                continue;
+            }
             for &(read, written) in &call.in_place {
                 let r = self.storage(args[read]);
                 // Every argument that lies in the memory read must be one that may be overwritten.

@@ -1,11 +1,15 @@
 //! Branches, loops and host steps.
 
-use beiming_ir::graph::{Graph, Loc};
-use beiming_ir::ops::{BinaryOp, If, Loop, Op, ReduceOp, TopK, UnaryOp};
+use beiming_ir::graph::{Graph, Loc, ValueId};
+use beiming_ir::ops::{BinaryOp, If, Loop, Op, ReduceOp, ScatterWindow, TopK, UnaryOp, WindowDims};
+use beiming_ir::plan::Step;
+use beiming_ir::target::Target;
 use beiming_ir::tensor::{Num, Tensor};
 use beiming_ir::types::DType::{Bool, F32, I64};
 
-use crate::check::{agree_on, graph, push, random, ty};
+use beiming_passes::lower::{LowerOptions, lower};
+
+use crate::check::{agree, agree_on, dims, graph, push, random, ty};
 
 fn flag(v: bool) -> Tensor {
     Tensor::scalar(Bool, Num::Int(v.into()))
@@ -134,4 +138,76 @@ fn host_steps() {
         g.add_output("o", v);
     }
     agree_on(&g, &[random(F32, &[3, 9], 4)]);
+}
+
+/// A loop over `[N, 4]` that overwrites a row an iteration, and what else `more` makes of the old state in its body.
+fn row_loop(more: impl Fn(&mut Graph, ValueId, ValueId) -> Vec<ValueId>) -> Graph {
+    let mut body = graph(&[]);
+    let i = body.add_input("i", ty(I64, ""));
+    let go = body.add_input("go", ty(Bool, ""));
+    let s = body.add_input("s", ty(F32, "6 4"));
+    let mut update = graph(&[]);
+    let (_, b) = (update.add_input("", ty(F32, "")), update.add_input("", ty(F32, "")));
+    update.add_output("", b);
+    let region = body.add_region(update);
+    let at = push(&mut body, Op::Reshape { shape: dims("1") }, &[i]);
+    let picked = push(&mut body, Op::Gather { axis: 0 }, &[s, at]);
+    let row = push(&mut body, Op::Unary(UnaryOp::Exp), &[picked]);
+    let d = WindowDims { offsets: vec![1], collapsed: vec![0], map: vec![0], index_dim: 1, ..Default::default() };
+    let op = Op::ScatterWindow(ScatterWindow { dims: d, sorted: true, unique: true, region });
+    let next = push(&mut body, op, &[s, at, row]);
+    body.add_output("go", go);
+    body.add_output("s", next);
+    for v in more(&mut body, s, next) {
+        body.add_output("scan", v);
+    }
+    let scans = body.outputs.len() > 2;
+    let mut g = graph(&[]);
+    let x = g.add_input("x", ty(F32, "6 4"));
+    let loc = Loc::default();
+    let trip = g.constant(Tensor::i64(&[], &[5]), &loc);
+    let yes = g.constant(Tensor::scalar(Bool, Num::Int(1)), &loc);
+    let body = g.add_region(body);
+    let found = g.push(Op::Loop(Loop { body, state: 1, trips: 5.into() }), &[trip, yes, x], &loc).expect("types");
+    assert_eq!(found.len(), 1 + usize::from(scans));
+    found.iter().for_each(|v| g.add_output("", *v));
+    g
+}
+
+/// Copies of whole states, and launches, in one iteration.
+fn steps_of_iteration(g: &Graph) -> (usize, usize) {
+    let p = lower(g, &Target::x86_64_v4(), &LowerOptions::default()).expect("lowers");
+    let body = p.plan.steps.iter().find_map(|s| match s {
+        Step::Loop { body, .. } => Some(body.clone()),
+        _ => None,
+    });
+    let body = body.expect("a loop");
+    let count = |f: &dyn Fn(&Step) -> bool| body.iter().filter(|s| f(s)).count();
+    (count(&|s| matches!(s, Step::Copy { .. })), count(&|s| matches!(s, Step::Launch(_))))
+}
+
+#[test]
+fn a_state_is_updated_in_place() {
+    // The row in two kernels, and its store: neither the state nor the scatter's data are copied.
+    let g = row_loop(|_, _, _| vec![]);
+    agree(&g, &[]);
+    assert_eq!(steps_of_iteration(&g), (0, 3));
+    // The old state is a result: it must not be written over.
+    let g = row_loop(|_, s, _| vec![s]);
+    agree(&g, &[]);
+    assert_eq!(steps_of_iteration(&g).0, 1);
+    // It is read later; and through another shape.
+    let g = row_loop(|b, s, _| vec![push(b, Op::Unary(UnaryOp::Neg), &[s])]);
+    agree(&g, &[]);
+    assert_eq!(steps_of_iteration(&g).0, 1);
+    let g = row_loop(|b, s, _| {
+        let flat = push(b, Op::Reshape { shape: dims("24") }, &[s]);
+        vec![push(b, Op::Unary(UnaryOp::Neg), &[flat])]
+    });
+    agree(&g, &[]);
+    assert_eq!(steps_of_iteration(&g).0, 1);
+    // The new state may be read later.
+    let g = row_loop(|b, _, next| vec![push(b, Op::Unary(UnaryOp::Neg), &[next])]);
+    agree(&g, &[]);
+    assert_eq!(steps_of_iteration(&g).0, 0);
 }
