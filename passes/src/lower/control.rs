@@ -59,6 +59,12 @@ impl Walk<'_> {
                 steps.push(Step::If { cond: args[0], then, otherwise });
             }
             Op::Loop(p) => self.repeat(scope, node, p, steps),
+            Op::TopK(_)
+                if scope.graph.ty(node.inputs[0]).dtype.is_float() && scope.graph.ty(node.inputs[0]).dtype.size() == 1 =>
+            {
+                let dtype = scope.graph.ty(node.inputs[0]).dtype;
+                self.fail(node, format!("the runtime does not order {dtype}: convert to f32, which holds all its values"));
+            }
             op => {
                 let args: Vec<SlotId> = node.inputs.iter().map(|v| self.value(scope, *v)).collect();
                 let results: Vec<SlotId> = node.outputs.iter().map(|v| self.result(scope, *v)).collect();

@@ -46,6 +46,9 @@ fn one(cx: &mut BodyCx, anchor: usize, root: Arg, dst: Operand) -> Result<(), St
 
 /// A contraction: by the tiled kernels, which take a whole body, or in the plain form where those do not apply.
 fn product(cx: &mut BodyCx, anchor: usize, root: Arg, dst: Operand) -> Result<(), String> {
+    if narrows(cx, anchor) {
+        return window::lower(cx, anchor, root, dst);
+    }
     let whole = root == cx.result();
     let mut sub = if whole { cx.clone() } else { cx.up_to(anchor) };
     if let Err(why) = contraction::lower(&mut sub) {
@@ -58,6 +61,14 @@ fn product(cx: &mut BodyCx, anchor: usize, root: Arg, dst: Operand) -> Result<()
         call.args.iter_mut().filter(|a| **a == Operand::Output(0)).for_each(|a| *a = dst);
     }
     Ok(())
+}
+
+/// True for a matrix product whose arguments are wider than what it sums in: `Mma` widens only.
+fn narrows(cx: &BodyCx, anchor: usize) -> bool {
+    let node = &cx.body.nodes[anchor];
+    let Op::MatMul { out } = node.op else { return false };
+    let acc = reduce::accumulator(out);
+    node.args.iter().any(|a| cx.ty(*a).dtype.size() > acc.size())
 }
 
 /// True where the body's result is an elementwise function of the anchor's, position by position.

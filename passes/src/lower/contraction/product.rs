@@ -183,7 +183,8 @@ pub fn store_result(
 /// Type that products and sums are held in.
 pub fn accumulator(out: DType) -> DType {
     match out {
-        DType::F16 | DType::BF16 | DType::F8E4M3FN | DType::F8E4M3FNUZ | DType::F8E5M2 | DType::F8E5M2FNUZ => DType::F32,
+        DType::F64 | DType::F32 => out,
+        d if d.is_float() => DType::F32,
         d => d,
     }
 }
