@@ -4,7 +4,9 @@ use beiming_ir::ops::{Arg, Op};
 
 use super::body::{BodyCx, is_anchor};
 use super::builder::Operand;
-use super::{contraction, fold_region, gather_window, normalize, pointwise, recurrent, reduce, scan, scatter, sort, window};
+use super::{
+    contraction, fold_region, gather_window, normalize, pointwise, recurrent, reduce, scan, scatter, select_scatter, sort, window,
+};
 
 /// Lowers the whole body into the node's result.
 ///
@@ -37,7 +39,7 @@ fn one(cx: &mut BodyCx, anchor: usize, root: Arg, dst: Operand) -> Result<(), St
         Op::ReduceWith { .. } => fold_region::reduce_with(cx, anchor),
         Op::WindowReduce(_) => fold_region::window_reduce(cx, anchor, root, dst),
         Op::ScatterWindow(_) => gather_window::scatter(cx, anchor),
-        Op::SelectAndScatter(_) => gather_window::select_and_scatter(cx, anchor),
+        Op::SelectAndScatter(_) => select_scatter::lower(cx, anchor),
         Op::SortBy { .. } => sort::lower(cx, anchor),
         Op::Lstm(_) | Op::Gru(_) => recurrent::lower(cx, anchor),
         op => Err(format!("`{}` has no lowering", op.name())),

@@ -5,7 +5,7 @@
 use beiming_ir::graph::Graph;
 use beiming_ir::kernel::{Access, ExprId};
 use beiming_ir::ops::{Arg, BinaryOp, Op, ReduceOp, WindowReduce};
-use beiming_ir::types::{DType, Dim};
+use beiming_ir::types::{DType, Dim, TensorType};
 
 use super::body::BodyCx;
 use super::builder::{KernelBuilder, Operand, store, store_if};
@@ -76,8 +76,10 @@ pub fn window_reduce(cx: &mut BodyCx, anchor: usize, root: Arg, dst: Operand) ->
         Arg::Node(_) => None,
     };
     let neutral = constant.is_some_and(|c| c == op.identity(data.dtype));
-    let first = cx.temp(beiming_ir::types::TensorType::new(data.dtype, out.clone()));
-    let (into, plain) = if neutral { (dst, root) } else { (first, Arg::Node(anchor as u32)) };
+    let (into, plain) = match neutral {
+        true => (dst, root),
+        false => (cx.temp(TensorType::new(data.dtype, out.clone())), Arg::Node(anchor as u32)),
+    };
     let r = Reduction {
         anchor,
         shape,
@@ -94,7 +96,7 @@ pub fn window_reduce(cx: &mut BodyCx, anchor: usize, root: Arg, dst: Operand) ->
     };
     reduction(cx, &r, plain, into)?;
     if !neutral {
-        start_from(cx, anchor, init(0), binary, first, dst)?;
+        start_from(cx, anchor, init(0), binary, into, dst)?;
     }
     Ok(())
 }

@@ -4,7 +4,7 @@
 
 use beiming_ir::graph::Graph;
 use beiming_ir::kernel::{Access, Element, ExprId, Loop, Space, Stmt};
-use beiming_ir::ops::{Arg, BinaryOp, GatherWindow, Op, WindowDims};
+use beiming_ir::ops::{Arg, GatherWindow, Op, WindowDims};
 use beiming_ir::types::{DType, Dim};
 
 use super::body::BodyCx;
@@ -198,107 +198,4 @@ fn apply(
         all.push(Stmt::Vector { dst: target(k), value: v, reduce: None });
     }
     Ok(all)
-}
-
-/// Lowers `SelectAndScatter`: per window the chosen position, then the update there. Axes with windows of one element in steps of
-/// one cannot meet and are the grid; the others run in order.
-pub fn select_and_scatter(cx: &mut BodyCx, anchor: usize) -> Result<(), String> {
-    let node = cx.body.nodes[anchor].clone();
-    let Op::SelectAndScatter(p) = &node.op else { return Err("not a select-and-scatter".into()) };
-    let (select, scatter) = (region::find(cx, p.select)?, region::find(cx, p.scatter)?);
-    let (x, s) = (cx.ty(node.args[0]).clone(), cx.ty(node.args[1]).clone());
-    let dtype = x.dtype;
-    let rank = x.rank();
-    fill(cx, &node.args)?;
-    let alone = |a: usize| p.window[a] == 1 && p.strides[a] == 1;
-    let free: Vec<usize> = (0..rank).filter(|a| alone(*a)).collect();
-    let grid: Vec<Dim> = free.iter().map(|a| s.shape[*a].clone()).collect();
-    let call = {
-        let mut kb = KernelBuilder::new(cx.symbols, &grid);
-        let mut inl = Inliner::new(cx);
-        let zero = kb.int(0);
-        let mut window = vec![zero; rank];
-        for (a, g) in free.iter().zip(kb.grid.clone()) {
-            window[*a] = g;
-        }
-        let mut loops = vec![];
-        for a in (0..rank).filter(|a| !alone(*a)) {
-            let (var, i) = kb.axis(&s.shape[a]);
-            loops.push((var, kb.dim(&s.shape[a])));
-            window[a] = i;
-        }
-        let (mut taps, mut at, mut inside) = (vec![], vec![], None);
-        for (a, w) in window.iter().enumerate() {
-            let o = kb.scale(*w, &Dim::from(p.strides[a]));
-            let mut i = o;
-            if p.window[a] > 1 {
-                let extent = Dim::from(p.window[a]);
-                let (var, t) = kb.axis(&extent);
-                taps.push((var, kb.dim(&extent)));
-                i = kb.add(o, t);
-            }
-            let i = kb.offset(i, &Dim::Known(-p.pads[a].0));
-            let g = kb.inside(i, &x.shape[a]);
-            inside = kb.and(inside, g);
-            at.push(i);
-        }
-        let best = kb.local("best", dtype, &[1], Space::Register);
-        let spot = kb.local("spot", DType::I64, &[1], Space::Register);
-        let better = kb.local("better", DType::Bool, &[1], Space::Register);
-        let v = inl.guarded(&mut kb, node.args[0], &at, inside)?;
-        let old = kb.load(best, &[zero]);
-        let keep = region::call(&mut kb, select, &[old, v])?[0];
-        let have = kb.load(spot, &[zero]);
-        let some = kb.binary(BinaryOp::Ge, have, zero);
-        let keep = kb.binary(BinaryOp::And, some, keep);
-        let mut take = kb.unary(beiming_ir::ops::UnaryOp::Not, keep);
-        if let Some(g) = inside {
-            take = kb.binary(BinaryOp::And, g, take);
-        }
-        let flag = kb.load(better, &[zero]);
-        let here = kb.linear(&at, &x.shape);
-        let value = kb.select(flag, v, old);
-        let place = kb.select(flag, here, have);
-        let mut body = vec![store(better, &[zero], take), store(best, &[zero], value), store(spot, &[zero], place)];
-        for (var, count) in taps.into_iter().rev() {
-            body = vec![repeat(var, count, Loop::Serial, body)];
-        }
-        let (none, start) = (kb.int(-1), kb.number(dtype, 0.0));
-        body.splice(0..0, [store(spot, &[zero], none), store(best, &[zero], start)]);
-        let out = kb.param(Operand::Output(0), dtype, &[x.numel()], Access::ReadWrite);
-        let before = kb.load_if(out, &[have], Some(some), start);
-        let update = inl.value(&mut kb, node.args[1], &window)?;
-        let after = region::call(&mut kb, scatter, &[before, update])?[0];
-        let to = Element { buffer: out, index: vec![have], guard: Some(some) };
-        body.push(Stmt::Vector { dst: to, value: after, reduce: None });
-        for (var, count) in loops.into_iter().rev() {
-            body = vec![repeat(var, count, Loop::Serial, body)];
-        }
-        let taps = Dim::from(p.window.iter().product::<usize>());
-        kb.finish(super::name::kernel(cx, &[]), cx.op_names(), body, s.numel() * taps * Dim::from(select.nodes().len()))
-    };
-    cx.call(call);
-    Ok(())
-}
-
-/// Sets the whole result to the initial value, the last argument.
-fn fill(cx: &mut BodyCx, args: &[Arg]) -> Result<(), String> {
-    let ty = cx.out().clone();
-    let grain = Dim::Known(pointwise::GRAIN);
-    let call = {
-        let blocks = ty.numel().ceil_div(&grain);
-        let mut kb = KernelBuilder::new(cx.symbols, std::slice::from_ref(&blocks));
-        let v = Inliner::new(cx).value(&mut kb, args[2], &[])?;
-        let out = kb.param(Operand::Output(0), ty.dtype, &[ty.numel()], Access::Write);
-        let first = kb.scale(kb.grid[0], &grain);
-        let left = kb.scale(first, &Dim::Known(-1));
-        let left = kb.offset(left, &ty.numel());
-        let count = kb.min_dim(left, &grain);
-        let (var, i) = kb.axis(&grain);
-        let to = kb.add(first, i);
-        let body = vec![repeat(var, count, Loop::Vector, vec![store(out, &[to], v)])];
-        kb.finish(super::name::kernel(cx, &["fill".into()]), cx.op_names(), body, Dim::Known(0))
-    };
-    cx.call(call);
-    Ok(())
 }

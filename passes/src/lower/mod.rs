@@ -4,7 +4,7 @@
 //! same place; control flow becomes nested step lists (`control`); sorting and suppression become host steps; everything else
 //! is a *body* (`body`): views and elementwise ops around at most one anchor, which its family turns into kernels:
 //! `pointwise` (no anchor), `reduce`, `normalize`, `scan`, `window`, `scatter`, `recurrent`; those whose ops hold regions are `fold_region`,
-//! `gather_window` and `sort`, which write the scalar functions out with `region`.
+//! `gather_window`, `select_scatter` and `sort`, which write the scalar functions out with `region`.
 //!
 //! All families share four tools. `index` keeps indices in affine form, so that views cost nothing. `inline` reads a body
 //! element by element down to its inputs. `traverse` finds the axes along which memory is linear. `rows` makes the loops
@@ -31,6 +31,7 @@ mod resize;
 mod rows;
 mod scan;
 mod scatter;
+mod select_scatter;
 mod sort;
 mod state;
 pub mod traverse;
