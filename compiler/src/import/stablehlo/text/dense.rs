@@ -221,14 +221,11 @@ const HEX: [u8; 256] = {
 };
 
 /// Elements from raw little-endian bytes: one element for all (only where `splat` is allowed), or all of them. `i1` is one
-/// byte, or one bit, an element; other narrow types have a byte each whose upper bits do not count.
+/// byte an element, or, as MLIR wrote it until 2025, one bit; other narrow types have a byte each whose upper bits do not
+/// count.
 fn from_raw(dtype: DType, count: usize, mut bytes: Vec<u8>, splat: bool) -> std::result::Result<Vec<u8>, String> {
     let size = dtype.size();
-    if dtype == DType::Bool
-        && count > 1
-        && bytes.len() == count.div_ceil(8)
-        && !(splat && bytes.len() == 1 && matches!(bytes[0], 0 | 1 | 0xFF))
-    {
+    if dtype == DType::Bool && bytes.len() > 1 && bytes.len() < count && bytes.len() == count.div_ceil(8) {
         bytes = (0..count).map(|i| bytes[i / 8] >> (i % 8) & 1).collect();
     }
     let whole = bytes.len() == count * size;
@@ -237,7 +234,7 @@ fn from_raw(dtype: DType, count: usize, mut bytes: Vec<u8>, splat: bool) -> std:
         return Err(format!("{} bytes for {count} elements of {size} bytes", bytes.len()));
     }
     match dtype {
-        DType::Bool => bytes.iter_mut().for_each(|b| *b = u8::from(*b & 1 != 0)),
+        DType::Bool => bytes.iter_mut().for_each(|b| *b = u8::from(*b != 0)),
         d if d.bits() < 8 => {
             let unused = 8 - d.bits();
             let signed = d.is_signed_int();

@@ -39,7 +39,8 @@ fn constants() {
         ("dense<\"0x0000803F\"> : tensor<3xf32>", &[1.0]),
         ("dense<\"0x0000803F00000040\"> : tensor<2xf32>", &[1.0, 2.0]),
         ("dense<\"0x0100\"> : tensor<2xi1>", &[1.0, 0.0]),
-        ("dense<\"0x05\"> : tensor<3xi1>", &[1.0, 0.0, 1.0]),
+        ("dense<\"0x05\"> : tensor<3xi1>", &[1.0]),
+        ("dense<\"0x0502\"> : tensor<10xi1>", &[1.0, 0.0, 1.0, 0.0, 0.0, 0.0, 0.0, 0.0, 0.0, 1.0]),
         ("dense<[true, false]> : tensor<2xi1>", &[1.0, 0.0]),
         ("dense<> : tensor<0x2xf32>", &[]),
         ("dense<2> : tensor<2x0x3xi4>", &[2.0]),
@@ -49,11 +50,15 @@ fn constants() {
         ("dense<[ // >\n 1, \n2]> : tensor<2xindex>", &[1.0, 2.0]),
         ("dense<[4.9406564584124654E-324, 1.7976931348623157E+308]> : tensor<2xf64>", &[5e-324, f64::MAX]),
         ("dense<[1.0, 448.0]> : tensor<2xf8E4M3FN>", &[1.0, 448.0]),
+        ("dense<1.0e5> : tensor<f8E5M2>", &[inf]),
+        ("dense<8.0> : tensor<f4E2M1FN>", &[6.0]),
+        ("dense<1.0e40> : tensor<f32>", &[inf]),
         ("dense<[0.5, 0x38]> : tensor<2xf8E4M3FN>", &[0.5, 1.0]),
     ];
     for (text, want) in cases {
         assert_eq!(constant(text).0, *want, "{text}");
     }
+    assert!(constant("dense<500.0> : tensor<f8E4M3FN>").0[0].is_nan(), "no infinity, so that overflow is NaN");
     assert!(constant("dense<1.0> : tensor<1000000x1000000xf32>").1, "a splat stays one");
     assert!(constant("dense<[1, 1, 1]> : tensor<3xi32>").1, "equal elements are one");
 }
