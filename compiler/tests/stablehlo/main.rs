@@ -2,6 +2,7 @@
 
 mod bytecode;
 mod canon;
+mod fuzz;
 mod hostile;
 mod ours;
 mod text;

@@ -94,7 +94,7 @@ fn constants_are_windows_into_the_file() {
 }
 
 /// Reads a damaged file, in whichever form it still seems to be.
-fn read_damaged(bytes: &[u8]) {
+pub fn read_damaged(bytes: &[u8]) {
     let data: beiming_ir::tensor::Data = bytes.to_vec().into();
     if bytecode::is_bytecode(bytes) {
         let _ = bytecode::read(data);
