@@ -124,8 +124,9 @@ impl<'a, 'p> Reader<'a, 'p> {
         let loc = self.c.varint()?;
         let loc = Loc { line: 0, column: 0, name: self.pool.location(&self.c, loc)? };
         let mut attrs = if mask & has::ATTRS != 0 { self.dictionary()? } else { Attrs::new() };
+        let mut inherent = Attrs::new();
         if mask & has::PROPERTIES != 0 {
-            self.properties(name, &mut attrs)?;
+            self.properties(name, &mut inherent)?;
         }
         let mut results = vec![];
         if mask & has::RESULTS != 0 {
@@ -157,10 +158,18 @@ impl<'a, 'p> Reader<'a, 'p> {
         if let Some(message) = &name.unknown {
             self.problems.push(Problem { loc: loc.clone(), message: message.clone() });
         } else if let Kind::Vhlo(op) = kind {
-            let mut inherent: Attrs = name.properties.iter().filter_map(|k| attrs.remove_entry(k)).collect();
+            // Before there were properties, all attributes were in the dictionary.
+            if inherent.is_empty() && !attrs.is_empty() {
+                inherent = name.properties.iter().filter_map(|k| attrs.remove_entry(k)).collect();
+            }
             if let Err(p) = legal::attributes(self.pool, op.name, &mut inherent) {
                 self.problems.push(p);
             }
+        }
+        // Most operations have attributes of one kind alone.
+        if attrs.is_empty() {
+            attrs = inherent;
+        } else {
             attrs.append(&mut inherent);
         }
         let op = Operation { name: name.full.clone(), operands, results: produced, attrs, regions: vec![], loc };
@@ -201,7 +210,7 @@ impl<'a, 'p> Reader<'a, 'p> {
     }
 
     /// The properties of an operation: references to attributes, one for each that the table of operations lists.
-    fn properties(&mut self, name: &super::names::Name, attrs: &mut Attrs) -> Read<()> {
+    fn properties(&mut self, name: &super::names::Name, inherent: &mut Attrs) -> Read<()> {
         let index = self.c.varint()?;
         let found = usize::try_from(index).ok().and_then(|i| self.container.properties.get(i));
         let Some(mut c) = found.copied().filter(|_| self.container.version >= PROPERTIES) else {
@@ -214,20 +223,21 @@ impl<'a, 'p> Reader<'a, 'p> {
             Kind::Vhlo(_) if !name.registered => {
                 // A writer that did not know the operation wrote one dictionary.
                 if let Attr::Dict(mut all) = self.pool.attr(&mut c)? {
-                    attrs.append(&mut all);
+                    inherent.append(&mut all);
                 }
             }
             Kind::Vhlo(_) | Kind::Function => {
                 for property in &name.properties {
-                    attrs.insert(property.clone(), self.pool.attr(&mut c)?);
+                    inherent.insert(property.clone(), self.pool.attr(&mut c)?);
                 }
-                c.finish(&format!("the properties of `{}`", name.full))?;
+                c.finish("the properties of an operation")
+                    .map_err(|p| problem(format!("{}, `{}`", p.loc.name, name.full), p.message))?;
             }
             Kind::Module => {
                 for property in &name.properties {
                     let (index, present) = c.flagged()?;
                     if present {
-                        attrs.insert(property.clone(), self.pool.attr_at(&c, index)?);
+                        inherent.insert(property.clone(), self.pool.attr_at(&c, index)?);
                     }
                 }
             }
