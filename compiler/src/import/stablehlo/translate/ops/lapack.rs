@@ -95,7 +95,7 @@ fn size(cx: &Cx<'_, '_>, a: V) -> R<Size> {
 }
 
 /// `trips` rounds of `body` over a state: it gets the number of the round and the state, and gives the next state.
-fn iterate(
+pub fn iterate(
     cx: &mut Cx<'_, '_>,
     trips: usize,
     state: &[V],
@@ -118,19 +118,19 @@ fn iterate(
 }
 
 /// `0, 1, ..` down the rows (`[n, 1]`) or along the columns (`[1, n]`).
-fn counted(cx: &mut Cx<'_, '_>, n: usize, down: bool) -> Ex {
+pub fn counted(cx: &mut Cx<'_, '_>, n: usize, down: bool) -> Ex {
     let shape = if down { [n, 1] } else { [1, n] };
     value(cx.constant(Tensor::build(DType::I64, &shape, |i| Num::Int(i as i128))))
 }
 
 /// The sum along the rows' axis (0) or the columns' (1), which stays with extent one.
-fn total(cx: &mut Cx<'_, '_>, e: &Ex, rank: usize, side: usize) -> R<Ex> {
+pub fn total(cx: &mut Cx<'_, '_>, e: &Ex, rank: usize, side: usize) -> R<Ex> {
     let v = emit(cx, &[e])?[0];
     Ok(value(cx.reduce(ReduceOp::Sum, v, vec![rank - 2 + side], true)?))
 }
 
 /// The elements of `x` where `mask` holds, one a row or column, the others left out of the sum.
-fn chosen(cx: &mut Cx<'_, '_>, mask: &Ex, x: &Ex, rank: usize, side: usize) -> R<Ex> {
+pub fn chosen(cx: &mut Cx<'_, '_>, mask: &Ex, x: &Ex, rank: usize, side: usize) -> R<Ex> {
     total(cx, &mask.pick(x, 0.0), rank, side)
 }
 
@@ -297,7 +297,7 @@ fn product(cx: &mut Cx<'_, '_>, a: V, b: V) -> R {
     cx.emit(Op::MatMul { out: DType::F64 }, &[a, b])
 }
 
-fn flipped(cx: &mut Cx<'_, '_>, a: V, rank: usize) -> R {
+pub fn flipped(cx: &mut Cx<'_, '_>, a: V, rank: usize) -> R {
     let mut perm: Vec<usize> = (0..rank).collect();
     perm.swap(rank - 2, rank - 1);
     cx.transpose(a, perm)

@@ -1,5 +1,5 @@
 //! Cholesky factors and triangular systems, real and complex, by recursion on blocks: halves of a matrix are solved one after
-//! the other, with a matrix product between them, down to single elements.
+//! the other, with a matrix product between them, down to blocks that are a loop over rows, or to single elements.
 //!
 //! LAPACK calls (`lapack_*potrf*`, `lapack_*trsm*`) that JAX writes for a CPU are the same operations.
 
@@ -10,13 +10,21 @@ use super::super::super::super::build::Build;
 use super::super::super::super::fail::{R, bad_arguments, bad_attribute, unsupported};
 use super::super::super::super::frame::V;
 use super::super::cx::Cx;
+use super::super::math::{emit, value};
 use super::super::value::Val;
+use super::lapack::{chosen, counted, flipped, iterate};
 use super::{Row, any};
 
 pub const OPS: &[Row] = &[any("stablehlo.cholesky", cholesky), any("stablehlo.triangular_solve", triangular_solve)];
 
 /// Largest matrix: the recursion emits a few operations for each row.
 const LARGEST: usize = 1024;
+
+/// Blocks up to this are written out.
+const UNROLLED: usize = 4;
+
+/// Real blocks up to this are a loop over their rows.
+const LOOPED: usize = 128;
 
 /// A batch of matrices, `[.., rows, columns]`; complex ones have an imaginary part.
 #[derive(Clone, Copy)]
@@ -110,7 +118,6 @@ impl M {
     /// Each element over that of `d`, which has one row and one column and is real if `real`.
     fn over(self, cx: &mut Cx<'_, '_>, d: M) -> R<M> {
         use super::super::math::complex::c;
-        use super::super::math::{emit, value};
         match (self.im, d.im) {
             (Some(im), Some(d_im)) => {
                 let q = c(value(self.re), value(im)).over(&c(value(d.re), value(d_im)));
@@ -156,6 +163,9 @@ fn limit(n: usize) -> R<()> {
 }
 
 fn lower_factor(cx: &mut Cx<'_, '_>, a: M, n: usize) -> R<M> {
+    if a.im.is_none() && (UNROLLED + 1..=LOOPED).contains(&n) {
+        return factor_loop(cx, a.re, n);
+    }
     if n == 1 {
         let re = cx.unary(UnaryOp::Sqrt, a.re)?;
         let im = a.im.map(|v| cx.full_like(v, 0.0)).transpose()?;
@@ -178,8 +188,45 @@ fn lower_factor(cx: &mut Cx<'_, '_>, a: M, n: usize) -> R<M> {
     M::join(cx, [top, bottom], 0)
 }
 
+/// [`lower_factor`] of a real block, column by column; each takes its part off the columns behind it.
+fn factor_loop(cx: &mut Cx<'_, '_>, a: V, n: usize) -> R<M> {
+    let rank = cx.rank(a);
+    let done = iterate(cx, n, &[a], |cx, step, state| {
+        let (i, c, j) = (counted(cx, n, true), counted(cx, n, false), value(step));
+        let a = value(state[0]);
+        let column = chosen(cx, &c.eq(&j), &a, rank, 1)?;
+        let d = chosen(cx, &i.eq(&j), &column, rank, 0)?.sqrt();
+        let l = i.eq(&j).pick(&d, i.gt(&j).pick(&column / &d, 0.0));
+        let down = emit(cx, &[&l])?[0];
+        let across = value(flipped(cx, down, rank)?);
+        let next = c.eq(&j).pick(value(down), &a - value(down) * c.gt(&j).pick(across, 0.0));
+        emit(cx, &[&next])
+    })?;
+    Ok(M { re: done[0], im: None })
+}
+
+/// [`substitute`] of a real block, row by row; each solved row is taken off the rows behind it.
+fn substitute_loop(cx: &mut Cx<'_, '_>, a: V, b: V, n: usize, lower: bool, unit: bool) -> R<M> {
+    let rank = cx.rank(a);
+    let done = iterate(cx, n, &[a, b], |cx, step, state| {
+        let (i, c) = (counted(cx, n, true), counted(cx, n, false));
+        let j = if lower { value(step) } else { (n - 1) as f64 - value(step) };
+        let (a, b) = (value(state[0]), value(state[1]));
+        let column = chosen(cx, &c.eq(&j), &a, rank, 1)?;
+        let row = chosen(cx, &i.eq(&j), &b, rank, 0)?;
+        let row = if unit { row } else { row / chosen(cx, &i.eq(&j), &column, rank, 0)? };
+        let behind = if lower { i.gt(&j) } else { i.lt(&j) };
+        let next = i.eq(&j).pick(&row, &b - behind.pick(column, 0.0) * &row);
+        Ok(vec![state[0], emit(cx, &[&next])?[0]])
+    })?;
+    Ok(M { re: done[1], im: None })
+}
+
 /// `X` of `A X = B` for a triangular `A` of `n` rows; the other triangle is not read.
 pub fn substitute(cx: &mut Cx<'_, '_>, a: M, b: M, n: usize, lower: bool, unit: bool) -> R<M> {
+    if a.im.is_none() && (UNROLLED + 1..=LOOPED).contains(&n) {
+        return substitute_loop(cx, a.re, b.re, n, lower, unit);
+    }
     if n == 1 {
         return if unit { Ok(b) } else { b.over(cx, a) };
     }
