@@ -5,8 +5,10 @@ PY := .venv/bin/python
 BEIMING := target/release/beiming
 A64 := aarch64-unknown-linux-gnu
 export BEIMING_PYTHON := $(CURDIR)/$(PY)
+# Real models for the tests of the importer: those that setup collects, and those of `make models` where they are.
+export BEIMING_MODELS := $(CURDIR)/build/models
 
-.PHONY: all setup build demo test test-page bench kunpeng bless lint models runtime-aarch64 clean
+.PHONY: all setup build demo test test-page bench kunpeng bless lint models runtime runtime-aarch64 clean
 
 all: build
 
@@ -15,6 +17,10 @@ setup:
 
 build: setup
 	cargo build --release -p beiming
+
+# The runtime as it ships: one small library for programs that call it.
+runtime:
+	cargo build -q --profile runtime -p beiming-runtime --lib
 
 # The runtime and the run command without the compiler, for Kunpeng; runs here under qemu-aarch64.
 runtime-aarch64: setup
@@ -25,7 +31,7 @@ demo: build runtime-aarch64
 	$(PY) tests/demo/demo.py
 
 # IR, passes and runtime first, without LLVM; then the rest.
-test: setup runtime-aarch64
+test: setup runtime runtime-aarch64
 	cargo test -q
 	cargo test -q -p beiming-cpu -p beiming -p beiming-tests
 

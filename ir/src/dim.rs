@@ -536,14 +536,17 @@ impl Parser<'_> {
         }
         let end = self.s.find(|c: char| !(c.is_ascii_alphanumeric() || c == '_' || c == '.')).unwrap_or(self.s.len());
         let (word, rest) = self.s.split_at(end);
-        if word.is_empty() {
+        if word.is_empty() || word.starts_with('.') {
             return Err(format!("expected a dimension at `{}`", self.s));
         }
         self.s = rest;
         if word.starts_with(|c: char| c.is_ascii_digit()) {
             return word.parse().map(Dim::Known).map_err(|_| format!("`{word}` is not an integer of 64 bits"));
         }
-        if matches!(word, "floordiv" | "mod" | "min" | "max") && self.eat("(") {
+        if matches!(word, "floordiv" | "mod" | "min" | "max") {
+            if !self.eat("(") {
+                return Err(format!("`{word}` takes two arguments; a symbol of this name is written in backquotes"));
+            }
             let a = self.sum()?;
             if !self.eat(",") {
                 return Err(format!("`{word}` takes two arguments"));

@@ -125,6 +125,20 @@ fn exported_models_agree_with_onnxruntime() {
     each(&here, agrees_here);
 }
 
+/// Running them under qemu takes hours: `make kunpeng` does. Their code is compiled and held against the CPU's features here.
+#[test]
+fn exported_models_keep_to_the_instructions_of_kunpeng() {
+    let here: Vec<Model> = models().into_iter().filter(|m| m.is_exported() && m.file.is_file()).collect();
+    let target = Target::kunpeng920();
+    each(&here, |m, folder| {
+        let artifact = folder.join("kunpeng920.bmg");
+        m.compile(&target, &artifact)?;
+        let opened = Artifact::open(&artifact).map_err(|e| e.to_string())?;
+        disassembly::within(opened.section(CODE).ok_or("no code")?, &target, folder)?;
+        Ok("keeps to tsv110".into())
+    });
+}
+
 #[test]
 fn models_of_packages_agree_for_kunpeng_under_qemu() {
     let models: Vec<Model> = models().into_iter().filter(|m| !m.is_exported()).collect();

@@ -32,11 +32,14 @@ fn rewrite(k: &mut Kernel, body: Vec<Stmt>) -> Vec<Stmt> {
                     let guarded = src.guard.is_some_and(|g| facts[g.index()].vars & bit(v) != 0);
                     (element_stride(k, &facts, &dst, v), element_stride(k, &facts, &src, v), guarded)
                 };
-                // The lanes go where both sides are contiguous, else where the store is, else where the load is.
+                // The lanes go where both sides are contiguous, else where the store is, else where the load is. A load of
+                // which every lane has an address of its own (a row of a window) costs more than stores at a distance do.
                 let rank = |v: VarId| match stride(v) {
-                    (Some(1), Some(1), _) => 3,
-                    (Some(1), Some(0), false) => 3,
-                    (Some(1), _, _) => 2,
+                    (Some(1), Some(1), _) => 4,
+                    (Some(1), Some(0), false) => 4,
+                    (Some(1), Some(_), _) => 3,
+                    (Some(_), Some(1), false) => 2,
+                    (Some(1), None, _) => 1,
                     (_, Some(1), _) => 1,
                     _ => 0,
                 };

@@ -49,16 +49,7 @@ pub fn lower(cx: &mut BodyCx, anchor: usize, c: &Conv) -> Result<(), String> {
     let (x, w, out) = (cx.ty(data).clone(), cx.ty(weight).clone(), cx.types[anchor].clone());
     let rank = c.strides.len();
     let taps = static_extents(&w.shape[..rank]).ok_or("the window of a convolution must be known")?;
-    let axes: Vec<Axis> = (0..rank)
-        .map(|i| Axis {
-            out: out.shape[1 + i].clone(),
-            taps: taps[i],
-            step: c.strides[i] as i64,
-            spread: c.dilations[i] as i64,
-            first: -c.pads[i].0,
-            input: x.shape[1 + i].clone(),
-        })
-        .collect();
+    let axes = Axis::of((&x, &out), &taps, (&c.strides, &c.dilations), &c.pads);
     if stem::applies(cx, data, c, &w) {
         return stem::lower(cx, anchor, c, axes);
     }

@@ -62,16 +62,7 @@ pub fn lower(cx: &mut BodyCx, anchor: usize, c: &Conv) -> Result<(), String> {
     let (x, w, out) = (cx.ty(data).clone(), cx.ty(weight).clone(), cx.types[anchor].clone());
     let rank = c.strides.len();
     let taps = static_extents(&w.shape[..rank]).ok_or("the window of a convolution must be known")?;
-    let axes: Vec<Axis> = (0..rank)
-        .map(|i| Axis {
-            out: out.shape[1 + i].clone(),
-            taps: taps[i],
-            step: c.strides[i] as i64,
-            spread: c.dilations[i] as i64,
-            first: -c.pads[i].0,
-            input: x.shape[1 + i].clone(),
-        })
-        .collect();
+    let axes = Axis::of((&x, &out), &taps, (&c.strides, &c.dilations), &c.pads);
     let source = channels_source(cx, data)?;
     let acc_type = accumulator(out.dtype);
     let lanes = cx.lanes(acc_type);
@@ -193,36 +184,13 @@ impl Depthwise<'_> {
         Ok(out)
     }
 
-    /// The taps of an outer axis that lie inside: first and count.
-    fn inside(&self, kb: &mut KernelBuilder, a: &Axis, o: ExprId) -> (ExprId, ExprId) {
-        let start = kb.scale(o, &Dim::from(a.step));
-        let start = kb.offset(start, &Dim::from(a.first));
-        let end = kb.offset(start, &Dim::from(a.spread * (a.taps as i64 - 1)));
-        if kb.within(&kb.affine(start), &a.input) && kb.within(&kb.affine(end), &a.input) {
-            return (kb.int(0), kb.int(a.taps as i64));
-        }
-        let (zero, taps, spread, input) = (kb.int(0), kb.int(a.taps as i64), kb.int(a.spread), kb.dim(&a.input));
-        let up = kb.int(a.spread - 1);
-        // ceil(-start / spread) taps lie before, ceil((input - start) / spread) start before the end.
-        let before = kb.binary(BinaryOp::Sub, up, start);
-        let before = kb.binary(BinaryOp::Max, before, zero);
-        let before = kb.binary(BinaryOp::Div, before, spread);
-        let room = kb.binary(BinaryOp::Sub, input, start);
-        let room = kb.binary(BinaryOp::Add, room, up);
-        let room = kb.binary(BinaryOp::Max, room, zero);
-        let stop = kb.binary(BinaryOp::Div, room, spread);
-        let stop = kb.binary(BinaryOp::Min, stop, taps);
-        let count = kb.binary(BinaryOp::Sub, stop, before);
-        (before, count)
-    }
-
     /// Loops over the taps of the outer axes that lie inside.
     fn outer(&self, kb: &mut KernelBuilder) -> OuterTaps {
         let mut at = vec![];
         let mut loops = vec![];
         for (i, a) in self.axes[..self.axes.len() - 1].iter().enumerate() {
             let o = kb.grid[1 + i];
-            let (first, count) = self.inside(kb, a, o);
+            let (first, count) = a.taps_inside(kb, o, (0, 0));
             let (v, t) = kb.axis(&Dim::from(a.taps));
             let tap = kb.add(first, t);
             at.push((o, kb.bounded(tap, &Dim::from(a.taps))));
@@ -283,7 +251,7 @@ impl Depthwise<'_> {
         let zero = kb.int(0);
         let mut body = self.clear(kb, acc, 1, block.lanes);
         let (at, mut loops) = self.outer(kb);
-        let (first, taps) = self.inside(kb, last, o);
+        let (first, taps) = last.taps_inside(kb, o, (0, 0));
         let (tv, t) = kb.axis(&Dim::from(last.taps));
         let tap = kb.add(first, t);
         let tap = kb.bounded(tap, &Dim::from(last.taps));

@@ -390,7 +390,9 @@ impl Gemm<'_> {
         let all = self.extents.taps.iter().fold(self.extents.depth.clone(), |a, t| a * t.clone());
         let depth = all.known().ok_or("packing needs a known depth")? as usize;
         let buffer = kb.local("rows", self.left_dtype, &[depth, rows.count], Space::Panel);
-        let mut vars = vec![];
+        // Row by row: where a row lies is found once, and its depth is contiguous.
+        let (iv, i) = kb.axis(&Dim::from(rows.count));
+        let mut vars = vec![(iv, kb.int(rows.count as i64))];
         let mut place = vec![];
         for t in &self.extents.taps {
             let (v, e) = kb.axis(t);
@@ -398,12 +400,10 @@ impl Gemm<'_> {
             place.push(e);
         }
         let (kv, k) = kb.axis(&self.extents.depth);
-        let (iv, i) = kb.axis(&Dim::from(rows.count));
         let (row, guard) = rows.at(kb, i, &self.extents.m);
         let mut src = c.left(kb, &Point { batch, taps: &place }, row, k)?;
         src.guard = kb.and(src.guard, guard);
         vars.push((kv, kb.dim(&self.extents.depth)));
-        vars.push((iv, kb.int(rows.count as i64)));
         let d = self.tap_depth(kb, &place, k);
         let fill = src.guard.map(|_| kb.number(self.left_dtype, 0.0));
         let dst = Element { buffer, index: vec![d, i], guard: None };

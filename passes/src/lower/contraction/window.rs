@@ -2,7 +2,7 @@
 
 use beiming_ir::kernel::{BufId, Element, ExprId, Loop, Space, Stmt};
 use beiming_ir::ops::{BinaryOp, Pool, PoolKind, ReduceOp, UnaryOp};
-use beiming_ir::types::{DType, Dim};
+use beiming_ir::types::{DType, Dim, TensorType};
 
 use super::super::body::BodyCx;
 use super::super::builder::{KernelBuilder, Operand, accumulate, repeat, store};
@@ -28,6 +28,25 @@ pub struct Axis {
 }
 
 impl Axis {
+    /// The spatial axes of a window of `taps` over channels-last data `[N, S.., C]`.
+    pub fn of(
+        (data, out): (&TensorType, &TensorType),
+        taps: &[usize],
+        (strides, dilations): (&[usize], &[usize]),
+        pads: &[(i64, i64)],
+    ) -> Vec<Axis> {
+        (0..taps.len())
+            .map(|i| Axis {
+                out: out.shape[1 + i].clone(),
+                taps: taps[i],
+                step: strides[i] as i64,
+                spread: dilations[i] as i64,
+                first: -pads[i].0,
+                input: data.shape[1 + i].clone(),
+            })
+            .collect()
+    }
+
     /// The input position, and the condition under which it exists.
     pub fn position(&self, kb: &mut KernelBuilder, o: ExprId, tap: ExprId) -> (ExprId, Option<ExprId>) {
         let a = kb.scale(o, &Dim::from(self.step));
@@ -36,6 +55,30 @@ impl Axis {
         let x = kb.offset(x, &Dim::from(self.first));
         let inside = kb.inside(x, &self.input);
         (x, inside)
+    }
+
+    /// The taps of output position `o` that lie in `-pad.0 .. input + pad.1`: first and count.
+    pub fn taps_inside(&self, kb: &mut KernelBuilder, o: ExprId, pad: (i64, i64)) -> (ExprId, ExprId) {
+        let start = kb.scale(o, &Dim::from(self.step));
+        let start = kb.offset(start, &Dim::from(self.first + pad.0));
+        // Taps t with 0 <= start + t*spread < limit.
+        let limit = self.input.clone() + Dim::from(pad.0 + pad.1);
+        let end = kb.offset(start, &Dim::from(self.spread * (self.taps as i64 - 1)));
+        if kb.within(&kb.affine(start), &limit) && kb.within(&kb.affine(end), &limit) {
+            return (kb.int(0), kb.int(self.taps as i64));
+        }
+        let (zero, taps, spread, limit) = (kb.int(0), kb.int(self.taps as i64), kb.int(self.spread), kb.dim(&limit));
+        let one_less = kb.int(self.spread - 1);
+        // ceil(-start / spread) taps lie before, ceil((limit - start) / spread) start before the end.
+        let before = kb.binary(BinaryOp::Sub, one_less, start);
+        let before = kb.binary(BinaryOp::Max, before, zero);
+        let before = kb.binary(BinaryOp::Div, before, spread);
+        let room = kb.binary(BinaryOp::Sub, limit, start);
+        let room = kb.binary(BinaryOp::Add, room, one_less);
+        let room = kb.binary(BinaryOp::Max, room, zero);
+        let stop = kb.binary(BinaryOp::Div, room, spread);
+        let stop = kb.binary(BinaryOp::Min, stop, taps);
+        (before, kb.binary(BinaryOp::Sub, stop, before))
     }
 }
 
@@ -54,16 +97,7 @@ pub fn lower_pool(cx: &mut BodyCx, anchor: usize, p: &Pool) -> Result<(), String
     let data = cx.body.nodes[anchor].args[0];
     let (ty, out) = (cx.ty(data).clone(), cx.types[anchor].clone());
     let rank = p.window.len();
-    let axes: Vec<Axis> = (0..rank)
-        .map(|i| Axis {
-            out: out.shape[1 + i].clone(),
-            taps: p.window[i],
-            step: p.strides[i] as i64,
-            spread: p.dilations[i] as i64,
-            first: -p.pads[i].0,
-            input: ty.shape[1 + i].clone(),
-        })
-        .collect();
+    let axes = Axis::of((&ty, &out), &p.window, (&p.strides, &p.dilations), &p.pads);
     let source = channels_source(cx, data)?;
     let channels = ty.shape[rank + 1].clone();
     let acc_type = if matches!(p.kind, PoolKind::Max) { ty.dtype } else { accumulator(ty.dtype) };
@@ -205,38 +239,13 @@ impl Pooling<'_> {
             PoolKind::Avg { padded } => {
                 let mut count = kb.int(1);
                 for (i, (a, o)) in self.axes.iter().zip(self.place).enumerate() {
-                    let n = self.taps_inside(kb, a, *o, if padded { self.p.pads[i] } else { (0, 0) });
+                    let (_, n) = a.taps_inside(kb, *o, if padded { self.p.pads[i] } else { (0, 0) });
                     count = kb.binary(BinaryOp::Mul, count, n);
                 }
                 let count = kb.cast(self.acc_type, count);
                 kb.binary(BinaryOp::Div, sum, count)
             }
         }
-    }
-
-    /// How many taps of position `o` lie in `-pad.0 .. input + pad.1`.
-    fn taps_inside(&self, kb: &mut KernelBuilder, a: &Axis, o: ExprId, pad: (i64, i64)) -> ExprId {
-        let start = kb.scale(o, &Dim::from(a.step));
-        let start = kb.offset(start, &Dim::from(a.first + pad.0));
-        // Taps t with 0 <= start + t*spread < limit.
-        let limit = a.input.clone() + Dim::from(pad.0 + pad.1);
-        let end = kb.offset(start, &Dim::from(a.spread * (a.taps as i64 - 1)));
-        let all = kb.within(&kb.affine(start), &limit) && kb.within(&kb.affine(end), &limit);
-        if all {
-            return kb.int(a.taps as i64);
-        }
-        let (zero, taps, spread, limit) = (kb.int(0), kb.int(a.taps as i64), kb.int(a.spread), kb.dim(&limit));
-        let one_less = kb.int(a.spread - 1);
-        // ceil((limit - start) / spread) taps start below the limit; ceil(-start / spread) of them below zero.
-        let room = kb.binary(BinaryOp::Sub, limit, start);
-        let room = kb.binary(BinaryOp::Add, room, one_less);
-        let room = kb.binary(BinaryOp::Max, room, zero);
-        let below_limit = kb.binary(BinaryOp::Div, room, spread);
-        let below_limit = kb.binary(BinaryOp::Min, below_limit, taps);
-        let before = kb.binary(BinaryOp::Sub, one_less, start);
-        let before = kb.binary(BinaryOp::Max, before, zero);
-        let before = kb.binary(BinaryOp::Div, before, spread);
-        kb.binary(BinaryOp::Sub, below_limit, before)
     }
 }
 
