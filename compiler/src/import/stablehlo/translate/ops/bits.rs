@@ -16,7 +16,10 @@ use super::{Row, any};
 pub const OPS: &[Row] = &[any("stablehlo.bitcast_convert", bitcast_convert)];
 
 fn bitcast_convert(cx: &mut Cx<'_, '_>) -> R<Vec<Val>> {
-    let to = cx.result_dtype(0)?;
+    let to = match &cx.result_tensor(0)?.element {
+        Element::Quantized(q) => q.storage,
+        _ => cx.result_dtype(0)?,
+    };
     let complex = matches!(cx.result_tensor(0)?.element, Element::Plain(DType::C64 | DType::C128));
     let x = match cx.val(0)? {
         Val::Complex(re, im) => pairs(cx, re, im)?,

@@ -178,7 +178,7 @@ fn index_select(cx: &mut Cx<'_, '_>) -> R<Vec<Val>> {
 
 fn scatter(cx: &mut Cx<'_, '_>) -> R<Vec<Val>> {
     let n = cx.args.len() / 2;
-    if n == 0 || cx.args.len() % 2 == 0 {
+    if n == 0 || cx.args.len().is_multiple_of(2) {
         return bad_arguments("it takes data, indices and as many updates as data");
     }
     let block = cx.block(0)?;
