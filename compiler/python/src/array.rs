@@ -142,7 +142,6 @@ fn framework(given: &Bound<'_, PyAny>) -> PyResult<Framework> {
     let module: String = given.get_type().getattr("__module__")?.extract().unwrap_or_default();
     Ok(match module.split('.').next() {
         Some("torch") => Framework::Torch,
-        // A parameter of a network is a tensor by inheritance.
         _ if module.starts_with("jax") => Framework::Jax,
         _ => Framework::Numpy,
     })

@@ -1,7 +1,7 @@
 //! An opened artifact that runs. Any number of threads may call one module: each call takes a session (memory and threads) that
 //! no other call has, and makes one where all are taken.
 
-use std::sync::{Arc, Mutex};
+use std::sync::{Arc, Mutex, MutexGuard};
 
 use beiming_runtime::{self as rt, Options, Output, Session, StepTime, TensorView};
 use pyo3::exceptions::PyTypeError;
@@ -17,10 +17,17 @@ pub struct Module {
     module: Arc<rt::Module>,
     options: Options,
     /// Sessions that no call has now.
-    idle: Mutex<Vec<Session>>,
+    idle: Mutex<Idle>,
     /// Names of the inputs and outputs, as Python's own strings.
     input_names: Vec<Py<PyString>>,
     output_names: Vec<Py<PyString>>,
+}
+
+/// Sessions, and the process whose threads are theirs.
+#[derive(Default)]
+struct Idle {
+    process: u32,
+    sessions: Vec<Session>,
 }
 
 /// Time of one step: names, kernel, calls, nanoseconds, operations, bytes.
@@ -42,14 +49,25 @@ impl Module {
         Session::new(&self.module, options).map_err(|e| error::runtime(py, &e, None))
     }
 
-    fn take(&self, py: Python<'_>) -> PyResult<Session> {
+    fn idle(&self) -> MutexGuard<'_, Idle> {
         // A thread that panicked while it held the lock left a list that is whole.
-        let idle = self.idle.lock().unwrap_or_else(|e| e.into_inner()).pop();
+        let mut idle = self.idle.lock().unwrap_or_else(|e| e.into_inner());
+        let process = std::process::id();
+        if idle.process != process {
+            // After a fork the threads of these sessions are the parent's: to end them would wait for ever.
+            std::mem::take(&mut idle.sessions).into_iter().for_each(std::mem::forget);
+            idle.process = process;
+        }
+        idle
+    }
+
+    fn take(&self, py: Python<'_>) -> PyResult<Session> {
+        let idle = self.idle().sessions.pop();
         idle.map_or_else(|| self.session(py, self.options), Ok)
     }
 
     fn give_back(&self, session: Session) {
-        self.idle.lock().unwrap_or_else(|e| e.into_inner()).push(session);
+        self.idle().sessions.push(session);
     }
 
     /// The arrays in the model's order, and the framework of the first.
@@ -303,14 +321,13 @@ impl Module {
     /// Threads of a call, the caller's among them.
     #[getter]
     fn threads(&self) -> usize {
-        let idle = self.idle.lock().unwrap_or_else(|e| e.into_inner());
-        idle.first().map_or(self.options.threads, Session::threads)
+        self.idle().sessions.first().map_or(self.options.threads, Session::threads)
     }
 
     /// Sessions that no call uses now: as many as calls have run at once.
     #[getter]
     fn idle_sessions(&self) -> usize {
-        self.idle.lock().unwrap_or_else(|e| e.into_inner()).len()
+        self.idle().sessions.len()
     }
 
     fn __reduce__(&self) -> PyResult<()> {

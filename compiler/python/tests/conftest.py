@@ -1,0 +1,40 @@
+"""Small models, and what the tests share."""
+
+from __future__ import annotations
+
+import numpy as np
+import onnx
+import pytest
+from onnx import TensorProto, helper
+
+import beiming
+
+
+def node_model(op: str, inputs, outputs, opset: int = 21, initializers=(), **attributes) -> onnx.ModelProto:
+    """A model of one node; inputs and outputs are (name, element type, shape)."""
+    fixed = {i.name for i in initializers}
+    value = [helper.make_tensor_value_info(*i) for i in inputs]
+    node = helper.make_node(op, [i[0] for i in inputs] + [i.name for i in initializers], [o[0] for o in outputs], name=op.lower())
+    node.attribute.extend(helper.make_attribute(k, v) for k, v in attributes.items())
+    given = [v for v in value if v.name not in fixed]
+    graph = helper.make_graph([node], op.lower(), given, [helper.make_tensor_value_info(*o) for o in outputs], list(initializers))
+    return helper.make_model(graph, opset_imports=[helper.make_opsetid("", opset)], ir_version=10)
+
+
+def relu(shape=(2,), dtype=TensorProto.FLOAT) -> onnx.ModelProto:
+    return node_model("Relu", [("x", dtype, shape)], [("y", dtype, shape)])
+
+
+def identity(shape, dtype) -> onnx.ModelProto:
+    return node_model("Identity", [("x", dtype, shape)], [("y", dtype, shape)])
+
+
+@pytest.fixture(scope="session")
+def module() -> beiming.Module:
+    """relu over float32[N, 3]."""
+    return beiming.compile(relu(("N", 3)), dims={"N": (0, 4096)}).module(threads=1)
+
+
+@pytest.fixture
+def data() -> np.ndarray:
+    return np.linspace(-1, 1, 12, dtype=np.float32).reshape(4, 3)

@@ -1,0 +1,257 @@
+"""Compiling, artifacts, errors, threads, memory, the look-alike."""
+
+from __future__ import annotations
+
+import asyncio
+import doctest
+import gc
+import importlib
+import json
+import os
+import pathlib
+import pickle
+import signal
+import subprocess
+import sys
+import threading
+import time
+
+import numpy as np
+import onnx
+import pytest
+from conftest import node_model, relu
+from onnx import helper
+
+import beiming
+
+HERE = pathlib.Path(__file__).parent
+
+
+@pytest.mark.parametrize(
+    "name", ["", "_artifact", "_compile", "_jax", "_module", "_profile", "_torch", "_types", "backend", "exceptions", "session"]
+)
+def test_examples(name):
+    m = importlib.import_module("beiming" + ("." + name if name else ""))
+    found = doctest.testmod(m, extraglobs={"beiming": beiming, "example_model": relu, "Artifact": beiming.Artifact})
+    assert found.failed == 0
+
+
+def test_artifacts(tmp_path):
+    a = beiming.compile(relu(), target="kunpeng920")
+    assert a.target == "kunpeng920" and a.summary["kernels"] == 1 and a.report["groups"] and a.nbytes > 0
+    path = tmp_path / "m.bmg"
+    a.save(path)
+    assert os.listdir(tmp_path) == ["m.bmg"] and path.read_bytes() == a.to_bytes()
+    again = beiming.Artifact.load(path)
+    assert again.to_bytes() == a.to_bytes() and again.kernels == a.kernels
+    assert pickle.loads(pickle.dumps(a)).to_bytes() == a.to_bytes()
+    # The same model gives the same bytes, from memory and from a file.
+    onnx.save(relu(), tmp_path / "relu.onnx")
+    assert beiming.compile(tmp_path / "relu.onnx", "kunpeng920", output=tmp_path / "n.bmg").to_bytes() == a.to_bytes()
+    with pytest.raises(beiming.TargetError) as e:
+        a.module()
+    assert e.value.target == "kunpeng920"
+    broken = bytearray(a.to_bytes())
+    broken[-9] ^= 1
+    with pytest.raises(beiming.ArtifactError):
+        beiming.load(bytes(broken))
+    path.write_bytes(bytes(broken))
+    with pytest.raises(beiming.ArtifactError) as f:
+        beiming.load(path)
+    assert f.value.path == str(path)
+    with pytest.raises(TypeError, match="pickle"):
+        pickle.dumps(beiming.compile(relu()).module())
+
+
+def test_options():
+    model = node_model("MatMul", [("a", 1, ("M", "K")), ("b", 1, ("K", 4))], [("y", 1, ("M", 4))])
+    a = beiming.compile(model, shapes={"a": ("M", 8)}, dims={"M": (1, 16)}, exact=True, opt_level=1, reuse_memory=False, threads=1)
+    assert [p.shape for p in a.inputs] == [("M", 8), (8, 4)]
+    x, y = np.ones((5, 8), np.float32), np.ones((8, 4), np.float32)
+    np.testing.assert_array_equal(a.module()(x, y), x @ y)
+    fixed = beiming.compile(model, dims={"M": 2, "K": 3}, values={"b": np.arange(12)})
+    assert [p.name for p in fixed.inputs] == ["a"]
+    want = np.ones((2, 3), np.float32) @ np.arange(12, dtype=np.float32).reshape(3, 4)
+    np.testing.assert_array_equal(fixed.module()(np.ones((2, 3), np.float32)), want)
+    for bad in ({"shapes": {"q": (1,)}}, {"dims": {"M": (4, 1)}}, {"dims": {"M": -2}}, {"opt_level": 9}, {"shapes": {"a": ("(",)}}):
+        with pytest.raises(ValueError):
+            beiming.compile(model, **bad)
+    with pytest.raises(TypeError):
+        beiming.compile(3)
+
+
+def test_errors_have_data():
+    nodes = [helper.make_node("Nope", ["x"], ["a"], name="first"), helper.make_node("Neither", ["a"], ["y"], name="second")]
+    value = lambda n: helper.make_tensor_value_info(n, 1, [2])  # noqa: E731
+    graph = helper.make_graph(nodes, "g", [value("x")], [value("y")])
+    with pytest.raises(beiming.UnsupportedOpsError) as e:
+        beiming.compile(helper.make_model(graph, opset_imports=[helper.make_opsetid("", 17)]))
+    assert e.value.code == "E0002" and e.value.ops[0]["node"] == "first" and "Nope" in e.value.ops[0]["op"]
+    assert pickle.loads(pickle.dumps(e.value)).ops == e.value.ops
+    with pytest.raises(beiming.ModelError) as f:
+        beiming.compile(b"\xff" * 40)
+    assert f.value.code == "E0101" and f.value.diagnostics[0]["message"]
+    with pytest.raises(FileNotFoundError):
+        beiming.compile("/no/such/model.onnx")
+    with pytest.raises(FileNotFoundError):
+        beiming.load("/no/such/artifact.bmg")
+
+
+def test_progress_and_interruption():
+    seen = []
+    model = str(HERE / "../../../build/models/ppocr_rec.onnx")
+    if not os.path.exists(model):
+        pytest.skip("the package models are not collected")
+
+    def stop(stage, number, stages, kernels, total):
+        seen.append((stage, kernels, total))
+        if kernels:
+            raise RuntimeError("enough")
+
+    with pytest.raises(RuntimeError, match="enough"):
+        beiming.compile(model, shapes={"x": (1, 3, 48, 320)}, progress=stop)
+    assert seen[-1][0] == "emit" and 0 < seen[-1][1] <= seen[-1][2]
+    # Ctrl-C, in a process of its own.
+    code = f"import beiming; print('go', flush=True); beiming.compile({model!r}, shapes={{'x': (1, 3, 48, 320)}})"
+    p = subprocess.Popen([sys.executable, "-c", code], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+    assert p.stdout is not None and p.stdout.readline() == "go\n"
+    time.sleep(0.5)
+    p.send_signal(signal.SIGINT)
+    _, err = p.communicate(timeout=120)
+    assert "KeyboardInterrupt" in err and p.returncode in (1, -signal.SIGINT, 130)
+
+
+def test_threads_at_once(module, data):
+    wrong = []
+
+    def work(seed):
+        x = np.random.default_rng(seed).standard_normal((seed + 1, 3), np.float32)
+        want = np.maximum(x, 0)
+        for _ in range(1000):
+            if not np.array_equal(module(x), want):
+                wrong.append(seed)
+
+    threads = [threading.Thread(target=work, args=(i,)) for i in range(8)]
+    [t.start() for t in threads]
+    [t.join() for t in threads]
+    assert not wrong and 1 <= module.idle_sessions <= 8
+
+
+def test_a_forked_process_has_threads_of_its_own(data):
+    m = beiming.compile(relu((4, 3))).module(threads=2)
+    m(data)
+    child = os.fork()
+    if child == 0:
+        os._exit(0 if np.array_equal(m(data), np.maximum(data, 0)) else 1)
+    assert os.waitpid(child, 0)[1] == 0
+    np.testing.assert_array_equal(m(data), np.maximum(data, 0))
+
+
+def test_memory_stays_flat(module, data):
+    def resident():
+        gc.collect()
+        return int(open("/proc/self/statm").read().split()[1]) * 4096
+
+    big = np.zeros((4096, 3), np.float32)
+    for _ in range(1000):
+        module(big)
+    before = resident()
+    for _ in range(10000):
+        module(big)
+    assert resident() - before < 4 << 20
+
+
+def test_async(module, data):
+    futures = [module.run_async(data + i) for i in range(8)]
+    for i, f in enumerate(futures):
+        np.testing.assert_array_equal(f.result(), np.maximum(data + i, 0))
+
+    async def one():
+        return await asyncio.wrap_future(module.run_async(data))
+
+    np.testing.assert_array_equal(asyncio.run(one()), np.maximum(data, 0))
+    with pytest.raises(beiming.ShapeError):
+        module.run_async(data[0]).result()
+
+
+def test_profile(module, data, tmp_path):
+    p = module.profile(data, runs=5)
+    assert p.runs == 5 and len(p.ops) == 1 and p.ops[0].calls == 1 and p.microseconds > 0
+    p.save(tmp_path / "t.json")
+    events = json.loads((tmp_path / "t.json").read_text())["traceEvents"]
+    assert sum(e["name"] == "relu" for e in events) == 5 and all(e["dur"] >= 0 for e in events if e["ph"] == "X")
+
+
+def test_session(tmp_path, monkeypatch, data):
+    monkeypatch.chdir(tmp_path)
+    options = beiming.SessionOptions()
+    options.intra_op_num_threads, options.enable_profiling = 1, True
+    options.optimized_model_filepath = "kept.bmg"
+    options.add_free_dimension_override_by_name("N", 4)
+    s = beiming.InferenceSession(relu(("N", 3)).SerializeToString(), options, providers=["CPUExecutionProvider"])
+    assert s.get_inputs()[0].shape == [4, 3] and s.get_outputs()[0].type == "tensor(float)"
+    want = np.maximum(data, 0)
+    np.testing.assert_array_equal(s.run(["y"], {"x": data})[0], want)
+    assert os.path.exists(s.end_profiling())
+    with pytest.raises(beiming.InputError):
+        s.run(["z"], {"x": data})
+    done = threading.Event()
+    got = []
+    s.run_async(None, {"x": data}, lambda r, u, e: (got.extend([r, u, e]), done.set()), "mine")
+    assert done.wait(10) and got[1:] == ["mine", ""]
+    np.testing.assert_array_equal(got[0][0], want)
+    b = s.io_binding()
+    y = np.empty_like(data)
+    b.bind_cpu_input("x", data)
+    b.bind_output("y", "cpu", 0, np.float32, y.shape, y.ctypes.data)
+    s.run_with_iobinding(b)
+    np.testing.assert_array_equal(y, want)
+    b.bind_output("y")
+    s.run_with_iobinding(b)
+    np.testing.assert_array_equal(b.copy_outputs_to_cpu()[0], want)
+    np.testing.assert_array_equal(beiming.InferenceSession("kept.bmg").run(None, {"x": data})[0], want)
+    with pytest.warns(UserWarning, match="CUDA"):
+        beiming.InferenceSession("kept.bmg", providers=["CUDAExecutionProvider"])
+
+
+def test_a_call_costs_less_than_onnxruntimes():
+    import onnxruntime
+
+    model = relu()
+    theirs = onnxruntime.SessionOptions()
+    theirs.intra_op_num_threads = 1
+    ort = onnxruntime.InferenceSession(model.SerializeToString(), theirs)
+    ours = beiming.SessionOptions()
+    ours.intra_op_num_threads = 1
+    session = beiming.InferenceSession(model, ours)
+    feed = {"x": np.float32([1, -1])}
+
+    def best(run):
+        # Processor time of this thread, the least of interleaved rounds: others on the machine do not count.
+        start = time.thread_time()
+        for _ in range(2000):
+            run(None, feed)
+        return (time.thread_time() - start) / 2000
+
+    rounds = [(best(ort.run), best(session.run)) for _ in range(10)]
+    a, b = min(r[0] for r in rounds), min(r[1] for r in rounds)
+    print(f"\nonnxruntime {a * 1e6:.2f} us, beiming {b * 1e6:.2f} us a call")
+    assert b < a
+
+
+def test_html_is_self_contained():
+    html = beiming.compile(relu())._repr_html_()
+    assert "<script" not in html and "http" not in html and "relu" in html
+
+
+def test_types_are_complete():
+    package = pathlib.Path(beiming.__file__).parent
+    for tool in (["mypy", "--strict", "--ignore-missing-imports", str(package)], ["mypy", str(HERE / "typed_example.py")]):
+        done = subprocess.run([sys.executable, "-m", *tool], capture_output=True, text=True)
+        assert done.returncode == 0, done.stdout
+
+
+@pytest.mark.skipif(not os.environ.get("BEIMING_PYRIGHT"), reason="pyright fetches Node.js at its first run: set BEIMING_PYRIGHT=1")
+def test_pyright():
+    done = subprocess.run([sys.executable, "-m", "pyright", str(HERE / "typed_example.py")], capture_output=True, text=True)
+    assert done.returncode == 0, done.stdout
