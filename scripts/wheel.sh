@@ -11,7 +11,12 @@ out=$PWD/target/wheels
 
 if [ "${1:-}" != runtime ]; then
   cd compiler/python
-  PATH="$venv/bin:$PATH" maturin build --release --strip -o "$out"
+  export PATH="$venv/bin:$PATH"
+  rm -rf "$out/raw"
+  maturin build --release --strip -o "$out/raw"
+  # LLVM's libffi and libzstd go into the wheel; the tag is what the symbols of the C library ask for.
+  auditwheel repair --plat manylinux_2_36_x86_64 -w "$out" "$out"/raw/*.whl
+  rm -rf "$out/raw"
   exit
 fi
 

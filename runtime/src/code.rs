@@ -113,13 +113,15 @@ unsafe fn open(elf: &[u8]) -> Result<(Library, File)> {
 #[cfg(target_os = "linux")]
 fn memory_file(elf: &[u8]) -> std::io::Result<File> {
     use std::os::fd::FromRawFd;
+    // The system call, not the C library's function: glibc has that only from 2.27, and a library that refers to it could not be
+    // loaded at all where it is missing.
     // SAFETY: a C string and a flag.
-    let fd = unsafe { libc::memfd_create(c"beiming".as_ptr(), libc::MFD_CLOEXEC) };
+    let fd = unsafe { libc::syscall(libc::SYS_memfd_create, c"beiming".as_ptr(), libc::MFD_CLOEXEC) };
     if fd < 0 {
         return Err(std::io::Error::last_os_error());
     }
     // SAFETY: a new descriptor that nobody else owns.
-    let mut file = unsafe { File::from_raw_fd(fd) };
+    let mut file = unsafe { File::from_raw_fd(fd as std::os::fd::RawFd) };
     file.write_all(elf)?;
     Ok(file)
 }

@@ -7,7 +7,7 @@ use beiming_runtime::{DType, TensorView};
 use numpy::npyffi::{NPY_ARRAY_C_CONTIGUOUS, NPY_ARRAY_WRITEABLE, PyArray_Check, PyArrayObject};
 use pyo3::prelude::*;
 use pyo3::sync::PyOnceLock;
-use pyo3::types::{PyBool, PyCapsule, PyFloat, PyInt, PyList, PyTuple};
+use pyo3::types::{IntoPyDict, PyBool, PyCapsule, PyFloat, PyInt, PyList, PyTuple};
 
 use crate::dlpack::{self, Managed};
 use crate::{dtype, error};
@@ -87,7 +87,8 @@ impl<'py> Array<'py> {
                 let copy = numpy.call_method1("asarray", (given,))?;
                 let native = copy.getattr("dtype")?.call_method1("newbyteorder", ("=",))?;
                 // Not `ascontiguousarray`, which makes a scalar a vector.
-                let dense = numpy.call_method1("array", (copy, native, true, "C"))?;
+                let how = [("dtype", native), ("order", "C".into_pyobject(py)?.into_any())].into_py_dict(py)?;
+                let dense = numpy.call_method("array", (copy,), Some(&how))?;
                 let kind: String = dense.getattr("dtype")?.str()?.extract()?;
                 from_numpy(&dense)?.ok_or_else(|| error::input(py, name, &format!("numpy's type `{kind}` is no tensor's")))?
             }

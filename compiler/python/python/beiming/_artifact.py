@@ -5,11 +5,14 @@ from __future__ import annotations
 import json
 import os
 from dataclasses import dataclass
-from typing import Any, Union
+from typing import TYPE_CHECKING, Any, Union
 
 from . import _beiming
 from ._module import Module
 from ._types import Dim, Port, ports
+
+if TYPE_CHECKING:
+    from typing_extensions import Self
 
 
 @dataclass(frozen=True)
@@ -37,7 +40,7 @@ class Artifact(_beiming.Artifact):
     [1]
     """
 
-    def __new__(cls, source: Any, summary: str = "{}") -> "Artifact":
+    def __new__(cls, source: Any, summary: str = "{}") -> Self:
         return super().__new__(cls, source)
 
     def __init__(self, source: Any, summary: str = "{}") -> None:

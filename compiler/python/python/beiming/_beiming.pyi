@@ -3,6 +3,8 @@
 from types import ModuleType
 from typing import Any, Callable, Optional
 
+from typing_extensions import Self
+
 __version__: str
 COMPILER: bool
 
@@ -21,7 +23,7 @@ class Tensor:
     def __array__(self, dtype: Any = ..., copy: Optional[bool] = ...) -> Any: ...
 
 class Artifact:
-    def __new__(cls, source: Any) -> "Artifact": ...
+    def __new__(cls, source: Any) -> Self: ...
     def save(self, path: Any) -> None:
         """Writes the file. It appears under its name only when it is whole."""
     def to_bytes(self) -> bytes:
@@ -32,7 +34,7 @@ class Artifact:
         """The bytes of a section, or None."""
 
 class Module:
-    def __new__(cls, artifact: Any, *, threads: int = 0, poison: bool = False) -> "Module": ...
+    def __new__(cls, artifact: Any, *, threads: int = 0, poison: bool = False) -> Self: ...
     def __init__(self, artifact: Any, *, threads: int = 0, poison: bool = False) -> None: ...
     def __call__(self, *args: Any, **kwargs: Any) -> Any: ...
     def run(self, inputs: dict[str, Any]) -> dict[str, Any]: ...

@@ -49,7 +49,7 @@ def compile(
     Ctrl-C stops it, as does an exception of ``progress``. Raises :class:`ModelError`, :class:`UnsupportedOpsError` with all ops that
     stand in the way, :class:`OptionError`, :class:`TargetError`, :class:`CompilerBug`, ``OSError``.
 
-    >>> artifact = beiming.compile(example_model(), shapes={"x": ("N",)}, dims={"N": (1, 8)})
+    >>> artifact = beiming.compile(example_model(("N",)), dims={"N": (1, 8)})
     >>> artifact.inputs
     (Port(name='x', dtype='float32', shape=('N',)),)
     """
@@ -66,7 +66,7 @@ def compile(
         options["opt_level"] = opt_level
     options.update((k, dict(v)) for k, v in (("shapes", shapes), ("dims", dims), ("values", values)) if v)
     bar = Progress() if progress is True else None
-    watch = bar if bar is not None else (progress or None)
+    watch = bar if bar is not None else (progress if callable(progress) else None)
     where = os.fspath(output) if output is not None else None
     try:
         made, summary = _beiming.compile(

@@ -19,7 +19,7 @@ def jit(fun: Optional[Callable[..., Any]] = None, **options: Any) -> Any:
         return functools.partial(jit, **options)
     import jax
 
-    statics = {k: options.pop(k) for k in ("static_argnums", "static_argnames") if k in options}
+    statics: dict[str, Any] = {k: options.pop(k) for k in ("static_argnums", "static_argnames") if k in options}
     traced = jax.jit(fun, keep_unused=True, **statics)
     cache: dict[Any, tuple[Any, Any]] = {}
     options.setdefault("progress", False)
