@@ -8,7 +8,7 @@ export BEIMING_PYTHON := $(CURDIR)/$(PY)
 # Real models for the tests of the importer: those that setup collects, and those of `make models` where they are.
 export BEIMING_MODELS := $(CURDIR)/build/models
 
-.PHONY: all setup build demo test test-page bench kunpeng bless lint models runtime runtime-aarch64 clean
+.PHONY: all setup build demo test test-page bench kunpeng bless lint models runtime runtime-aarch64 wheel wheel-runtime test-python clean
 
 all: build
 
@@ -38,6 +38,18 @@ test: setup runtime runtime-aarch64
 # The page of inspect --html in headless Chromium; screenshots go to build/page. Not a part of test: it installs a browser.
 test-page: build
 	scripts/page.sh $(BEIMING)
+
+# The Python wheels, into target/wheels: with the compiler (LLVM inside), and the runtime alone for old systems.
+wheel: setup
+	scripts/wheel.sh
+
+wheel-runtime: setup
+	scripts/wheel.sh runtime x86_64
+	scripts/wheel.sh runtime aarch64
+
+# The Python package as a user has it: the wheel in a fresh environment.
+test-python: wheel
+	scripts/test_python.sh
 
 # The models with random weights, exported by torch (several GB of packages, in an environment of their own).
 models: setup
