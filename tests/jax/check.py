@@ -20,6 +20,7 @@ jax.config.update("jax_enable_x64", False)
 
 import functions
 import models
+import numeric  # adds its cases to those of `functions`
 
 # Allowed difference, relative and absolute, by the result's element type.
 TOLERANCE = {"float64": 1e-4, "float32": 1e-4, "float16": 1e-2, "bfloat16": 5e-2, "complex64": 1e-4}

@@ -149,7 +149,7 @@ fn put(cx: &mut Cx<'_, '_>, into: V, j: V, x: &Ex, n: usize) -> R {
     shape.pop();
     let x = cx.reshape(x, shape)?;
     let places = value(cx.constant(Tensor::build(DType::I64, &[n], |i| Num::Int(i as i128))));
-    let e = places.eq(&value(j)).pick(&value(x), &value(into));
+    let e = places.eq(value(j)).pick(value(x), value(into));
     Ok(emit(cx, &[&e])?[0])
 }
 
@@ -167,7 +167,7 @@ fn getrf(cx: &mut Cx<'_, '_>) -> R<Vec<Val>> {
         let (i, c, j) = (counted(cx, rows, true), counted(cx, columns, false), value(step));
         let a = value(state[0]);
         let column = chosen(cx, &c.eq(&j), &a, rank, 1)?;
-        let rest = emit(cx, &[&i.ge(&j).pick(&column.abs(), -1.0)])?[0];
+        let rest = emit(cx, &[&i.ge(&j).pick(column.abs(), -1.0)])?[0];
         let p = cx.emit(Op::ArgReduce { max: true, axis: rank - 2, keep: true, last: false }, &[rest])?;
         let p = value(p);
         let (at_j, at_p) = (i.eq(&j), i.eq(&p));
@@ -333,7 +333,7 @@ fn syevd(cx: &mut Cx<'_, '_>) -> R<Vec<Val>> {
     let mirror = flipped(cx, wide, rank)?;
     let (i, c) = (counted(cx, n, true), counted(cx, n, false));
     let inside = if letter(cx, "uplo")? == 'L' { i.ge(&c) } else { i.le(&c) };
-    let symmetric = emit(cx, &[&inside.pick(&value(wide), &value(mirror))])?[0];
+    let symmetric = emit(cx, &[&inside.pick(value(wide), value(mirror))])?[0];
     let vectors = eye(cx, a, n, rank)?;
     let rounds = if n == 1 { 0 } else { tournament(n).0 * sweeps(n) };
     let done = if rounds == 0 {
@@ -347,7 +347,7 @@ fn syevd(cx: &mut Cx<'_, '_>) -> R<Vec<Val>> {
         })?
     };
     let (i, c) = (counted(cx, n, true), counted(cx, n, false));
-    let w = emit(cx, &[&i.eq(&c).pick(&value(done[0]), 0.0)])?[0];
+    let w = emit(cx, &[&i.eq(&c).pick(value(done[0]), 0.0)])?[0];
     let w = cx.reduce(ReduceOp::Sum, w, vec![rank - 1], false)?;
     let sorted = cx.emit_all(Op::TopK(TopK { k: Dim::from(n), axis: rank - 2, largest: false }), &[w])?;
     let vectors = columns_at(cx, done[1], sorted[1], rank)?;

@@ -1,0 +1,59 @@
+"""Special functions, complex functions, transforms, matrices and random numbers: more cases for `functions`."""
+
+import jax
+import jax.numpy as jnp
+import jax.scipy.linalg as jsl
+import jax.scipy.special as jss
+import numpy as np
+
+from functions import case, normal, positive
+
+
+def complex_normal(*shape):
+    return (normal(*shape) + 1j * normal(*shape)).astype(np.complex64)
+
+
+def definite(n):
+    a = normal(n, n)
+    return (a @ a.T + n * np.eye(n)).astype(np.float32)
+
+
+for name in "erf erfc gammaln digamma i0 i0e i1 i1e expit ndtr log_ndtr".split():
+    case(f"special_{name}", getattr(jss, name), normal(40) * 3)
+case("special_erfinv", jss.erfinv, np.tanh(normal(40)))
+case("special_logit", jss.logit, positive(40) / 4)
+case("special_zeta", jss.zeta, positive(40) + 1.1, positive(40))
+case("special_polygamma", lambda x: jss.polygamma(2, x), positive(40))
+case("special_gammainc", jss.gammainc, positive(40), positive(40))
+case("special_betainc", jss.betainc, positive(20), positive(20), positive(20) / 4)
+
+for name in "exp log sqrt sin cos tan sinh cosh tanh arcsin arccos arctan arcsinh arccosh arctanh log1p expm1 square".split():
+    case(f"complex_{name}", lambda z, f=getattr(jnp, name): f(z), complex_normal(30))
+case("complex_arithmetic", lambda a, b: (a + b, a * b, a / b, a**b), complex_normal(30), complex_normal(30))
+case("complex_matmul", lambda a, b: a @ b, complex_normal(5, 6), complex_normal(6, 5))
+
+for n in (1, 2, 3, 5, 8, 12, 17, 33, 60, 97, 128, 257, 521):
+    case(f"fft_{n}", jnp.fft.fft, normal(2, n))
+    case(f"rfft_{n}", lambda x: jnp.fft.irfft(jnp.fft.rfft(x), n=x.shape[-1]), normal(2, n))
+case("fft2", jnp.fft.fft2, normal(3, 12, 10))
+
+for n in (1, 2, 5, 8, 33):
+    case(f"cholesky_{n}", jnp.linalg.cholesky, definite(n))
+    case(f"solve_{n}", jnp.linalg.solve, definite(n), normal(n, 3))
+    case(f"triangular_{n}", lambda a, b: jsl.solve_triangular(a, b, lower=True), np.tril(definite(n)), normal(n, 2))
+    case(f"slogdet_{n}", jnp.linalg.slogdet, definite(n))
+    # Vectors are determined but for their signs: compare what they make up.
+    case(f"qr_{n}", lambda a: (lambda q, r: (q @ r, q.T @ q))(*jnp.linalg.qr(a)), normal(n + 2, n))
+    case(f"eigh_{n}", lambda a: (lambda w, v: (w, (v * w) @ v.T / a.shape[0]))(*jnp.linalg.eigh(a)), definite(n) / n)
+    case(f"svd_{n}", lambda a: (lambda u, s, v: (s, (u * s) @ v))(*jnp.linalg.svd(a, full_matrices=False)), normal(n + 3, n))
+
+for name, draw in {
+    "uniform": lambda k: jax.random.uniform(k, (7, 5)),
+    "normal": lambda k: jax.random.normal(k, (7, 5)),
+    "randint": lambda k: jax.random.randint(k, (9,), 0, 100),
+    "permutation": lambda k: jax.random.permutation(k, 11),
+    "categorical": lambda k: jax.random.categorical(k, jnp.arange(6.0)),
+    "gumbel": lambda k: jax.random.gumbel(k, (9,)),
+}.items():
+    for impl in ("threefry2x32", "rbg"):
+        case(f"random_{name}_{impl}", lambda s, f=draw, i=impl: f(jax.random.key(s, impl=i)), np.uint32(42))
