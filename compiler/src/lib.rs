@@ -1,8 +1,8 @@
 //! The compiler: importers, driver, artifact writer, command line.
 //!
 //! [`compile`] goes the whole way; `driver` has it stage by stage, `stage` writes and reads what lies between, `explanation`
-//! keeps what was decided, `debug` finds where a result
-//! goes wrong and shows a compiled model on a page. Without the feature `compile` only the commands that run artifacts are built: no LLVM, no passes.
+//! keeps what was decided, `debug` finds where a result goes wrong and shows a compiled model on a page. Without the feature
+//! `compile` only the commands that run artifacts are built: no LLVM, no passes.
 
 #[cfg(feature = "compile")]
 pub mod artifact;

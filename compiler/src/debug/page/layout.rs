@@ -1,6 +1,7 @@
-//! Where the boxes of a layered picture stand (Sugiyama, Tagawa and Toda 1981): layers by the longest way from an input, an order
-//! within each layer by the median of neighbours, and places along the layer that keep the order. All ties are broken by position, so the same
-//! graph always gives the same picture. How high a layer is, the page decides: it depends on which boxes are open.
+//! Where the boxes of a layered picture stand (Sugiyama, Tagawa and Toda 1981): layers by the longest way from an input, an
+//! order within each layer by the median of neighbours, and places along the layer that keep the order. All ties are broken by
+//! position, so the same graph always gives the same picture. How high a layer is, the page decides: it depends on which boxes
+//! are open.
 
 use serde::Serialize;
 
@@ -141,8 +142,8 @@ fn place(items: &mut [Item], rows: &[Vec<usize>]) {
     }
 }
 
-/// The places closest to those wanted (in the mean of squares) that keep order and distance: neighbours that would overlap move as
-/// one block.
+/// The places closest to those wanted (in the mean of squares) that keep order and distance: neighbours that would overlap
+/// move as one block.
 fn spread(items: &mut [Item], row: &[usize], want: &[f64]) {
     // A block: the sum of what its members want of its start, their number, and where they begin in the row.
     let mut blocks: Vec<(f64, f64, usize)> = vec![];
