@@ -4,8 +4,8 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 use beiming_ir::eval::Dims;
-use beiming_ir::graph::{Graph, Node, NodeId, RegionId, ValueId};
-use beiming_ir::ops::{If, Loop, Op};
+use beiming_ir::graph::{Graph, Node, NodeId, ValueId};
+use beiming_ir::ops::Op;
 use beiming_ir::types::{Dim, Symbols, TensorType};
 
 use super::source::{Cut, OpInfo, Source, border};
@@ -61,7 +61,7 @@ impl GraphSource {
         for i in keep {
             let node = self.graph.node(self.nodes[*i]);
             let args = node.inputs.iter().map(|v| self.value(&mut new, &mut map, *v)).collect();
-            let op = with_regions(&node.op, &mut |r| new.add_region(self.graph.region(r).clone()));
+            let op = node.op.map_regions(&mut |r| new.add_region(self.graph.region(r).clone()));
             let types = node.outputs.iter().map(|v| self.graph.ty(*v).clone()).collect();
             let results = new.push_typed(op, args, types, node.loc.clone());
             for (old, v) in node.outputs.iter().zip(results) {
@@ -186,15 +186,6 @@ fn used_symbols(g: &Graph) -> BTreeSet<Arc<str>> {
         all.extend(used_symbols(r).into_iter().filter(|s| !made.contains(s)));
     });
     all
-}
-
-/// The op with its regions replaced.
-fn with_regions(op: &Op, f: &mut dyn FnMut(RegionId) -> RegionId) -> Op {
-    match op {
-        Op::If(p) => Op::If(If { then_region: f(p.then_region), else_region: f(p.else_region) }),
-        Op::Loop(p) => Op::Loop(Loop { body: f(p.body), ..p.clone() }),
-        op => op.clone(),
-    }
 }
 
 /// The graph with every dimension replaced by `f` of it, regions too.

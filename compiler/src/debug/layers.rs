@@ -109,7 +109,8 @@ pub fn layers(
         let count = ran.built.program.kernels.len();
         return Ok(finish(source, fused, None, rows.collect(), tolerance, (count, count)));
     }
-    let plain = maker.build(source.whole(&source.results())?)?;
+    let results = source.results();
+    let plain = maker.build(source.whole(&results)?)?;
     let open = opened(&plain.fused);
     let ran = maker.run_fused(open, inputs)?;
     let wants = wants(&names)?;
@@ -118,7 +119,10 @@ pub fn layers(
     let rows = fused.outputs.iter().zip(&ran.outputs).filter_map(|(v, got)| {
         let (group, nodes) = group(fused, *v);
         let loc = fused.def(*v).map(|n| n.loc.clone()).unwrap_or_default();
-        let Some((name, got)) = find.best(&loc, got, tolerance) else {
+        // The model's own results are known; the others are found.
+        let result = plain.fused.outputs.iter().position(|r| r == v).and_then(|k| results.get(k)).cloned();
+        let known = result.filter(|n| wants.contains_key(n)).map(|n| (n, got.clone()));
+        let Some((name, got)) = known.or_else(|| find.best(&loc, got, tolerance)) else {
             return Some(Row { at: *v, value: String::new(), ty: got.ty().to_string(), group, nodes, difference: None });
         };
         let difference = Some(Difference::of(&got, &as_type(wants.get(&name)?, &got), tolerance));
@@ -128,8 +132,8 @@ pub fn layers(
     let (before, now) = (texts(&plain.program), texts(&ran.built.program));
     let kernels = (before.intersection(&now).count(), before.len());
     // What the model gives, by the values of the optimised graph.
-    let results = plain.fused.outputs.iter().map(|v| format!("%{}", v.0)).collect::<Vec<_>>();
-    Ok(finish(source, fused, Some(&results), rows.collect(), tolerance, kernels))
+    let outputs = plain.fused.outputs.iter().map(|v| format!("%{}", v.0)).collect::<Vec<_>>();
+    Ok(finish(source, fused, Some(&outputs), rows.collect(), tolerance, kernels))
 }
 
 /// The reference's tensor as of the computed type where numpy has no name for it and gives its bytes.
