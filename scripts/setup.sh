@@ -1,10 +1,10 @@
 #!/usr/bin/env bash
-# Installs what building and testing need on Debian: LLVM 22, lld, qemu-user, a cross compiler for Arm, a Python environment
+# Installs what building and testing need on Debian: LLVM 22, qemu-user, a cross compiler for Arm, a Python environment
 # with the references, and a Rust for aarch64. Says what it does and does nothing twice.
 set -euo pipefail
 cd "$(dirname "$0")/.."
 
-packages=(llvm-22-dev lld-22 libzstd-dev libpolly-22-dev qemu-user gcc g++ gcc-aarch64-linux-gnu libc6-dev-arm64-cross python3-venv)
+packages=(llvm-22-dev libzstd-dev libpolly-22-dev qemu-user gcc g++ gcc-aarch64-linux-gnu libc6-dev-arm64-cross python3-venv)
 missing=()
 for p in "${packages[@]}"; do
   dpkg-query -W -f '${Status}' "$p" 2>/dev/null | grep -q 'ok installed' || missing+=("$p")

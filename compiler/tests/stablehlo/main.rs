@@ -1,4 +1,5 @@
 //! Reading StableHLO.
+#![allow(clippy::unwrap_used)]
 
 mod bytecode;
 mod canon;

@@ -82,7 +82,8 @@ impl Out {
         self.0.extend_from_slice(data);
     }
 
-    fn segment(&mut self, kind: u32, flags: u32, offset: u64, address: u64, size: u64, memory: u64, align: u64) {
+    /// A program header; offset and address, bytes in the file and in memory.
+    fn segment(&mut self, kind: u32, flags: u32, (offset, address): (u64, u64), (size, memory): (u64, u64), align: u64) {
         self.u32(&[kind, flags]);
         self.u64(&[offset, address, address, size, memory, align]);
     }
@@ -145,12 +146,12 @@ pub(crate) fn write(
     let written = l.dynamic.0 + DYNAMIC - table_at.0;
     // The page's rest belongs to the segment, so that all of it can be made read-only.
     let memory = (table_at.1 + written).next_multiple_of(page) - table_at.1;
-    out.segment(1, 4, 0, 0, read, read, page);
-    out.segment(1, 5, code.0, code.1, size(Kind::Code), size(Kind::Code), page);
-    out.segment(1, 6, table_at.0, table_at.1, written, memory, page);
-    out.segment(2, 6, l.dynamic.0, l.dynamic.1, DYNAMIC, DYNAMIC, 8);
-    out.segment(0x6474_e552, 4, table_at.0, table_at.1, written, memory, 1);
-    out.segment(0x6474_e551, 6, 0, 0, 0, 0, 16);
+    out.segment(1, 4, (0, 0), (read, read), page);
+    out.segment(1, 5, code, (size(Kind::Code), size(Kind::Code)), page);
+    out.segment(1, 6, table_at, (written, memory), page);
+    out.segment(2, 6, l.dynamic, (DYNAMIC, DYNAMIC), 8);
+    out.segment(0x6474_e552, 4, table_at, (written, memory), 1);
+    out.segment(0x6474_e551, 6, (0, 0), (0, 0), 16);
 
     out.symbol(0, 0, 0, 0, 0, 0);
     out.symbol(1, 0x11, 0, section_of(table.kind), address(table), table.size);
@@ -233,8 +234,10 @@ fn sections(out: &mut Out, parts: &BTreeMap<Kind, Part>, named: &[Named], l: &La
     };
     let (constants, code, table) = (part(Kind::Constants), part(Kind::Code), part(Kind::Table));
     let symbols = named.len() as u64 + 1;
-    // Kind, flags, (address, offset, size, alignment), link, info, bytes of an entry.
-    let rows: [(u32, u64, (u64, u64, u64, u64), u32, u32, u64); 12] = [
+    /// Address, offset, size and alignment of a section.
+    type Extent = (u64, u64, u64, u64);
+    // Kind, flags, extent, link, info, bytes of an entry.
+    let rows: [(u32, u64, Extent, u32, u32, u64); 12] = [
         (0, 0, (0, 0, 0, 0), 0, 0, 0),
         (11, 2, (l.dynsym, l.dynsym, 48, 8), 3, 1, 24),
         (0x6fff_fff6, 2, (l.hash, l.hash, 32, 8), 1, 0, 0),

@@ -3,7 +3,7 @@
 //! `object` reads what LLVM writes, `reloc` sets references, `library` writes. Whatever is not expected is an error, not a guess.
 //!
 //! Doing it here keeps a linker out of what is shipped, spares a process and temporary files for every model, and leaves nothing
-//! of the machine in the bytes. The tests link the same objects with lld and compare what the loader sees.
+//! of the machine in the bytes. Every kernel that a test runs, natively or under qemu, was linked by it.
 
 mod library;
 mod object;
@@ -143,7 +143,8 @@ fn place(objects: &[Object<'_>], parts: &mut BTreeMap<Kind, Part>, machine: Mach
                 continue;
             };
             let fill = if kind == Kind::Code { machine.padding() } else { 0 };
-            let mergeable = s.entry > 0 && s.data.len() as u64 % s.entry == 0 && !s.has_relocations && s.align <= s.entry;
+            let mergeable =
+                s.entry > 0 && (s.data.len() as u64).is_multiple_of(s.entry) && !s.has_relocations && s.align <= s.entry;
             let (entry, offsets) = if mergeable && !s.data.is_empty() {
                 let chunks = s.data.chunks_exact(s.entry as usize);
                 let offsets = chunks.map(|c| *seen.entry(c).or_insert_with(|| part.append(c, s.entry.next_power_of_two(), 0)));
