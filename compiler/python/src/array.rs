@@ -65,6 +65,8 @@ impl<'py> Array<'py> {
     ///
     /// # Safety
     /// Nothing else may refer to it while the result is in use.
+    // The memory is another library's: a borrow of `self` says nothing about it.
+    #[allow(clippy::mut_from_ref)]
     pub unsafe fn memory(&self) -> Option<&mut [u8]> {
         if !self.writeable {
             return None;

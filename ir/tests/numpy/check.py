@@ -37,16 +37,25 @@ def dims(d):
 # Elementwise.
 
 erf = np.vectorize(math.erf, otypes=[np.float64])
+erfc = np.vectorize(math.erfc, otypes=[np.float64])
 WIDE = {  # elementary functions, in f64
     "Exp": np.exp, "Expm1": np.expm1, "Log": np.log, "Log1p": np.log1p, "Rsqrt": lambda x: 1 / np.sqrt(x), "Sin": np.sin,
     "Cos": np.cos, "Tan": np.tan, "Asin": np.arcsin, "Acos": np.arccos, "Atan": np.arctan, "Sinh": np.sinh, "Cosh": np.cosh, "Tanh": np.tanh,
-    "Asinh": np.arcsinh, "Acosh": np.arccosh, "Atanh": np.arctanh, "Erf": erf, "Sigmoid": lambda x: 1 / (1 + np.exp(-x)),
+    "Asinh": np.arcsinh, "Acosh": np.arccosh, "Atanh": np.arctanh, "Erf": erf, "Erfc": erfc, "Cbrt": np.cbrt, "Sigmoid": lambda x: 1 / (1 + np.exp(-x)),
 }  # fmt: skip
 PLAIN = {
     "Neg": np.negative, "Abs": np.abs, "Sign": np.sign, "Sqrt": np.sqrt, "Recip": lambda x: x.dtype.type(1) / x,
     "Floor": np.floor, "Ceil": np.ceil, "Round": np.rint, "Trunc": np.trunc, "IsNan": np.isnan, "IsInf": np.isinf, "Not": np.logical_not,
-    "BitNot": np.invert,
+    "BitNot": np.invert, "RoundAway": lambda x: np.trunc(x) + np.where(np.abs(x - np.trunc(x)) >= 0.5, np.copysign(x.dtype.type(1), x), x.dtype.type(0)),
+    "Popcount": lambda x: by_bits(lambda v, bits: v.bit_count(), x), "LeadingZeros": lambda x: by_bits(lambda v, bits: bits - v.bit_length(), x),
 }  # fmt: skip
+
+
+def by_bits(f, x):
+    """f over the bits of each element, as a Python integer, and their number."""
+    bits = 8 * x.itemsize
+    return np.array([f(int(v) & ((1 << bits) - 1), bits) for v in x.ravel()], x.dtype).reshape(x.shape)
+
 
 
 def wrapped(v, t):
