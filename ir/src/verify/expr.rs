@@ -166,29 +166,11 @@ pub(super) fn expect(facts: &Facts, e: ExprId, want: DType, what: &str) -> Resul
     }
 }
 
+/// As the graph ops, on what kernels compute in: complex numbers are pairs by then.
 fn unary(op: UnaryOp, t: DType) -> Result<DType, String> {
-    use UnaryOp::*;
-    let (ok, gives) = match op {
-        Neg => (t.is_float() || t.is_signed_int(), t),
-        Abs | Sign => (t.is_float() || t.is_int(), t),
-        IsNan | IsInf => (t.is_float(), DType::Bool),
-        Not => (t == DType::Bool, t),
-        BitNot => (t.is_int(), t),
-        _ => (t.is_float(), t),
-    };
-    if ok { Ok(gives) } else { Err(format!("`{}` is not defined on {t}", op.name())) }
+    op.result(t).filter(|_| !t.is_complex()).ok_or_else(|| format!("`{}` is not defined on {t}", op.name()))
 }
 
 fn binary(op: BinaryOp, t: DType) -> Result<DType, String> {
-    use BinaryOp::*;
-    let number = t.is_float() || t.is_int();
-    let ok = match op {
-        Add | Sub | Mul | Div | Pow | Mod | Rem => number,
-        Atan2 => t.is_float(),
-        Max | Min | Eq | Ne | Lt | Le | Gt | Ge => number || t == DType::Bool,
-        And | Or | Xor => t.is_int() || t == DType::Bool,
-        Shl | Shr => t.is_int(),
-    };
-    let gives = if op.is_compare() { DType::Bool } else { t };
-    if ok { Ok(gives) } else { Err(format!("`{}` is not defined on {t}", op.name())) }
+    op.result(t).filter(|_| !t.is_complex()).ok_or_else(|| format!("`{}` is not defined on {t}", op.name()))
 }
