@@ -25,9 +25,9 @@ pub struct Args {
     /// An artifact to use instead of compiling the model.
     #[arg(long, value_name = "FILE")]
     artifact: Option<PathBuf>,
-    /// What to hold it against.
-    #[arg(long, default_value = "onnxruntime")]
-    against: Against,
+    /// What to hold it against. Default: onnxruntime for ONNX models, the evaluator for everything else.
+    #[arg(long)]
+    against: Option<Against>,
     #[command(flatten)]
     feed: feed::Args,
     /// Value of a symbol that stays open, in random inputs: `N=4`. Else the smallest that is allowed and not zero.
@@ -59,11 +59,13 @@ pub fn run(args: &Args) -> Result<Exit> {
         return by_layer(args);
     }
     let mut model = args.model.open()?;
-    if args.against == Against::Onnxruntime && model.staged.is_some() {
-        let e = Failure::usage("onnxruntime reads ONNX models, and this is the text of a stage");
+    let is_onnx = model.is_onnx()?;
+    let against = args.against.unwrap_or(if is_onnx { Against::Onnxruntime } else { Against::Eval });
+    if against == Against::Onnxruntime && !is_onnx {
+        let e = Failure::usage("onnxruntime reads ONNX models, and this is another");
         return Err(e.help("`--against eval` compares with the meaning of the graph"));
     }
-    let graph = if args.against == Against::Eval { Some(graph(&mut model)?) } else { None };
+    let graph = if against == Against::Eval { Some(graph(&mut model)?) } else { None };
     let folder = temp::Folder::new()?;
     let artifact = match &args.artifact {
         Some(a) => a.clone(),
@@ -93,7 +95,8 @@ fn by_layer(args: &Args) -> Result<Exit> {
     let path = &args.model.model;
     let setup = debug::Setup::new(&args.model, &args.feed, &args.size, args.threads)?;
     let tolerance = Tolerance { rtol: args.rtol, atol: args.atol };
-    let layers = crate::debug::layers(&*setup.source, &setup.inputs, &setup.maker, args.against, tolerance, args.unfused);
+    let layers =
+        crate::debug::layers(&*setup.source, &setup.inputs, &setup.maker, setup.against(args.against), tolerance, args.unfused);
     let layers = layers.map_err(|e: DebugError| debug::failure(path, e))?;
     if args.json {
         output::print_json(&layers)?;

@@ -133,7 +133,8 @@ impl Setup {
         Ok(Setup { source, inputs, maker, is_onnx })
     }
 
-    fn against(&self, asked: Option<Against>) -> Against {
+    /// What was asked for, or onnxruntime for ONNX models and the evaluator for everything else.
+    pub fn against(&self, asked: Option<Against>) -> Against {
         asked.unwrap_or(if self.is_onnx { Against::Onnxruntime } else { Against::Eval })
     }
 

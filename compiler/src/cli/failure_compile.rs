@@ -13,7 +13,7 @@ use super::diagnostic::{Diagnostic, Place};
 use super::failure::{Exit, Failure};
 use crate::artifact::WriteError;
 use crate::driver::CompileError;
-use crate::import::{Code, ImportError, ModelError, UnsupportedOp};
+use crate::import::{self, Code, ImportError, ModelError, UnsupportedOp};
 use crate::stage::{self, StageError};
 
 /// Diagnostics that are shown of one kind; a broken model can have a wrong node on every line.
@@ -107,10 +107,17 @@ fn place(model: &Path, loc: &Loc, why: String) -> Place {
     }
 }
 
+/// The line of a text at a place and its caret, without the gutter that diagnostics draw themselves.
+fn excerpt(model: &Path, place: &str) -> String {
+    let lines = import::excerpt(model, place).unwrap_or_default();
+    let inner = |l: &str| l.split_once('|').map_or("", |x| x.1).strip_prefix(' ').unwrap_or_default().to_string();
+    lines.lines().skip(1).map(inner).collect::<Vec<_>>().join("\n")
+}
+
 fn model_error(model: &Path, e: &ModelError) -> Diagnostic {
-    let d = Diagnostic::error(e.code.as_str(), e.message.clone()).at(place(model, &e.loc, String::new()));
+    let d = Diagnostic::error(e.code.as_str(), e.message.clone()).at(place(model, &e.loc, excerpt(model, &e.loc.place)));
     match e.code {
-        Code::NotOnnx => d.help("beiming reads ONNX models, the text of its own stages, and artifacts"),
+        Code::NotOnnx => d.help("beiming reads ONNX and StableHLO models, the text of its own stages, and artifacts"),
         Code::Opset => d.help("export the model with an opset of that range"),
         Code::Undefined | Code::Cycle | Code::Duplicate => d.help("onnx.checker.check_model checks the whole model"),
         Code::BorderType | Code::Dimension => d.help("`--shape NAME:1x3x224x224` and `--dim N=1..64` say what shapes may be"),
@@ -125,8 +132,9 @@ fn unsupported(model: &Path, ops: &[UnsupportedOp]) -> Diagnostic {
             file: model.display().to_string(),
             at: o.place.clone(),
             node: o.name.clone(),
-            op: format!("{domain}{}, opset {}", o.op, o.opset),
-            why: o.why.clone(),
+            // StableHLO has no operator sets.
+            op: if o.opset == 0 { format!("{domain}{}", o.op) } else { format!("{domain}{}, opset {}", o.op, o.opset) },
+            why: [o.why.clone(), excerpt(model, &o.place)].join("\n").trim_end().to_string(),
         }
     };
     let (noun, verb) = if ops.len() == 1 { ("operator", "is") } else { ("operators", "are") };

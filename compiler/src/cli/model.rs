@@ -131,6 +131,12 @@ impl Model {
         }
     }
 
+    /// Whether it is an ONNX model, rather than the text of a stage or StableHLO.
+    pub fn is_onnx(&self) -> Result<bool> {
+        let stablehlo = || import::is_stablehlo(&self.path).map_err(|e| Failure::import(&self.path, &e));
+        Ok(self.staged.is_none() && !stablehlo()?)
+    }
+
     /// Compiles it into an artifact at `out`.
     pub fn compile(self, out: &Path, watch: &mut dyn Watch) -> Result<Summary> {
         let Model { path, target, options, staged } = self;

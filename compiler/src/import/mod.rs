@@ -34,6 +34,23 @@ pub fn read(path: &Path, options: &ImportOptions) -> Result<Graph, ImportError> 
     read_bytes(mapped::file(path)?, Some(folder), options)
 }
 
+/// True where a file is StableHLO, in any of its forms.
+///
+/// # Errors
+/// Where it cannot be read.
+pub fn is_stablehlo(path: &Path) -> Result<bool, ImportError> {
+    Ok(stablehlo::is_stablehlo(&mapped::file(path)?))
+}
+
+/// The line of a text that a place of a diagnostic (`3:22`) names, with a caret under the column; `None` where the model is no
+/// text or the place no line of it.
+pub fn excerpt(path: &Path, place: &str) -> Option<String> {
+    let (line, column) = place.split_once(':')?;
+    let (line, column) = (line.parse().ok()?, column.parse().ok()?);
+    let source = mapped::file(path).ok()?;
+    stablehlo::excerpt(&source, line, column)
+}
+
 /// Reads a model from memory. `folder` is where external data of ONNX lies, if there may be any.
 ///
 /// # Errors

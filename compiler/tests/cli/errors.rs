@@ -10,6 +10,15 @@ fn broken() -> Place {
     p.write("undefined.onnx", &onnx("Add", Some("nowhere")));
     p.write("syntax.txt", MLP.replace("MatMul(out", "MatMul(%out").as_bytes());
     p.write("invalid.txt", MLP.replace("%5 = Binary(Add) %4, %2 : f32[N, 2]", "%5 = Binary(Add) %4, %2 : f32[N, 7]").as_bytes());
+    let module = "func.func @main(%a: tensor<2xf32>) -> tensor<2xf32> {\n  %0 = stablehlo.add %a, %b : tensor<2xf32>\n  return %0 : tensor<2xf32>\n}\n";
+    p.write("syntax.mlir", module.as_bytes());
+    p.write(
+        "unknown.mlir",
+        module
+            .replace("stablehlo.add %a, %b", "stablehlo.custom_call @nobody(%a)")
+            .replace(" : tensor<2xf32>\n  r", " : (tensor<2xf32>) -> tensor<2xf32>\n  r")
+            .as_bytes(),
+    );
     let good = p.read("mlp.bmg");
     p.write("short.bmg", &good[..good.len() - 10]);
     let mut altered = good.clone();
@@ -42,6 +51,22 @@ fn errors_have_codes_places_and_exit_codes() {
         (&["compile", "garbage.onnx"], 3, &["error[E0101]", "garbage.onnx"]),
         (&["compile", "unsupported.onnx"], 4, &["error[E0002]", "graph/node 0", "\"the_node\"", "(StringConcat, opset 17)"]),
         (&["compile", "undefined.onnx"], 3, &["error[E0302]", "nowhere", "--> undefined.onnx"]),
+        (
+            &["compile", "syntax.mlir"],
+            3,
+            &[
+                "error[E0104]",
+                "`%b` is not defined",
+                "--> syntax.mlir: 2:26",
+                "|   %0 = stablehlo.add %a, %b :",
+                "\n                              ^",
+            ],
+        ),
+        (
+            &["compile", "unknown.mlir"],
+            4,
+            &["error[E0002]", "unknown.mlir: 2:3", "`nobody`", "%0 = stablehlo.custom_call @nobody", "^"],
+        ),
         (&["compile", "syntax.txt"], 3, &["error[E1001]", "syntax.txt: 8:"]),
         (&["compile", "invalid.txt"], 3, &["error[E1002]", "invalid.txt"]),
         (&["compile", "open.txt"], 4, &["error[E0604]", "`N` has no largest value", "--> open.txt"]),
@@ -63,7 +88,7 @@ fn errors_have_codes_places_and_exit_codes() {
         (&["bench", "--count", "mlp.bmg"], 2, &["aarch64"]),
         (&["inspect", "garbage.onnx"], 3, &["error[E0101]"]),
         (&["explain", "altered.bmg"], 3, &["error[E0704]"]),
-        (&["compare", "mlp.txt"], 2, &["--against eval"]),
+        (&["compare", "mlp.txt", "--against", "onnxruntime"], 2, &["--against eval"]),
         (&["completions", "csh"], 2, &["csh"]),
     ];
     for (args, exit, says) in cases {

@@ -35,6 +35,12 @@ fn looks_like_text(bytes: &[u8]) -> bool {
     OPENINGS.iter().any(|o| rest.starts_with(o))
 }
 
+/// The line of a module's text with a caret under the column; `None` where the module is no text.
+pub fn excerpt(source: &[u8], line: u32, column: u32) -> Option<String> {
+    let loc = syntax::Loc { line, column, name: "".into() };
+    looks_like_text(source).then(|| text::excerpt(&Problem { loc, message: String::new() }, source))
+}
+
 /// Reads a module, in whatever form it is.
 ///
 /// # Errors

@@ -38,7 +38,7 @@ use beiming_ir::types::DType;
 use self::cursor::{Bad, Cursor, Result};
 use super::syntax::{Loc, Module, Problem, Type};
 
-pub use self::render::render;
+pub use self::render::{excerpt, render};
 
 /// Regions, lists and types nest no deeper.
 const MAX_DEPTH: usize = 200;
