@@ -2,10 +2,10 @@
 
 use beiming_ir::ops::{BinaryOp, UnaryOp};
 
-use super::super::super::build::Build;
-use super::super::super::frame::V;
 use super::super::node::{Cx, R, bad_attribute};
 use super::{Row, row};
+use crate::import::build::Build;
+use crate::import::frame::V;
 
 pub const OPS: &[Row] = &[
     row("Relu", &[1, 6, 13, 14], 1, |cx| each(cx, |cx, x| cx.with(BinaryOp::Max, x, 0.0))),

@@ -4,11 +4,11 @@
 use beiming_ir::ops::{BinaryOp, Op, PadMode, ReduceOp, Slice, UnaryOp};
 use beiming_ir::types::{DType, Dim};
 
-use super::super::super::build::Build;
-use super::super::super::frame::V;
 use super::super::node::{Cx, R, bad_arguments, bad_attribute};
 use super::super::tensor;
 use super::{Row, row};
+use crate::import::build::Build;
+use crate::import::frame::V;
 
 pub const OPS: &[Row] = &[row("Attention", &[23, 24, 25], 7, attention), row("RotaryEmbedding", &[23], 4, rotary_embedding)];
 

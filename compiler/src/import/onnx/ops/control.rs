@@ -4,12 +4,12 @@
 use beiming_ir::ops::{If, Loop, Op, Slice};
 use beiming_ir::types::{DType, Dim, TensorType};
 
-use super::super::super::build::Build;
-use super::super::super::frame::V;
 use super::super::importer::Region;
 use super::super::node::{Cx, R, SETTLE, axis_of, bad_arguments, unsupported};
 use super::super::proto::GraphProto;
 use super::{MANY, Row, row};
+use crate::import::build::Build;
+use crate::import::frame::V;
 
 pub const OPS: &[Row] = &[
     row("If", &[1, 11, 13, 16, 19, 21, 23, 24, 25], 1, branch),

@@ -4,11 +4,11 @@
 use beiming_ir::ops::{BinaryOp, Conv, ConvTranspose, Op, PadMode};
 use beiming_ir::types::{DType, Dim};
 
-use super::super::super::build::Build;
-use super::super::super::frame::V;
 use super::super::node::{Cx, R, bad_arguments, bad_attribute, unsupported};
 use super::matmul::centred;
 use super::{Row, row};
+use crate::import::build::Build;
+use crate::import::frame::V;
 
 pub const OPS: &[Row] = &[
     row("Conv", &[1, 11, 22], 3, conv),

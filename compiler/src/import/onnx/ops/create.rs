@@ -4,11 +4,11 @@ use beiming_ir::ops::{BinaryOp, Op, UnaryOp};
 use beiming_ir::tensor::{Num, Tensor};
 use beiming_ir::types::{DType, Dim};
 
-use super::super::super::build::Build;
-use super::super::super::frame::V;
 use super::super::node::{Cx, R, bad_arguments, bad_attribute, unsupported};
 use super::super::tensor;
 use super::{Row, row};
+use crate::import::build::Build;
+use crate::import::frame::V;
 
 pub const OPS: &[Row] = &[
     row("Constant", &[1, 9, 11, 12, 13, 19, 21, 23, 24, 25], 0, constant),

@@ -3,10 +3,10 @@
 use beiming_ir::ops::{BinaryOp, Op, ReduceOp, Slice};
 use beiming_ir::types::Dim;
 
-use super::super::super::build::Build;
-use super::super::super::frame::V;
 use super::super::node::{Cx, R, bad_arguments, bad_attribute, product, unsupported};
 use super::{MANY, Row, row};
+use crate::import::build::Build;
+use crate::import::frame::V;
 
 pub const OPS: &[Row] = &[row("Einsum", &[12, 28], MANY, einsum)];
 

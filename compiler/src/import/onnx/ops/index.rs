@@ -3,10 +3,10 @@
 use beiming_ir::ops::{BinaryOp, Op, ReduceOp, Scatter, ScatterMode};
 use beiming_ir::types::{DType, Dim};
 
-use super::super::super::build::Build;
-use super::super::super::frame::V;
 use super::super::node::{Cx, R, axis_of, bad_arguments, bad_attribute, product};
 use super::{Row, row};
+use crate::import::build::Build;
+use crate::import::frame::V;
 
 pub const OPS: &[Row] = &[
     row("Gather", &[1, 11, 13], 2, gather),

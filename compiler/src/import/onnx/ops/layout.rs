@@ -2,10 +2,10 @@
 
 use beiming_ir::types::Dim;
 
-use super::super::super::build::Build;
-use super::super::super::frame::V;
 use super::super::node::{Cx, R, bad_arguments, bad_attribute};
 use super::{Row, row};
+use crate::import::build::Build;
+use crate::import::frame::V;
 
 pub const OPS: &[Row] =
     &[row("DepthToSpace", &[1, 11, 13, 28], 1, depth_to_space), row("SpaceToDepth", &[1, 13, 28], 1, space_to_depth)];

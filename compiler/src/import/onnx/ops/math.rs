@@ -3,11 +3,11 @@
 use beiming_ir::ops::{BinaryOp, Op, UnaryOp};
 use beiming_ir::types::DType;
 
-use super::super::super::build::Build;
-use super::super::super::frame::V;
 use super::super::node::{Cx, R, axis_of, bad_attribute, unsupported};
 use super::super::tensor;
 use super::{MANY, Row, row};
+use crate::import::build::Build;
+use crate::import::frame::V;
 
 pub const OPS: &[Row] = &[
     row("Abs", &[1, 6, 13], 1, |cx| unary(cx, UnaryOp::Abs)),

@@ -3,10 +3,10 @@
 use beiming_ir::ops::{BinaryOp, Op};
 use beiming_ir::types::DType;
 
-use super::super::super::build::Build;
-use super::super::super::frame::V;
 use super::super::node::{Cx, R, bad_arguments, product};
 use super::{Row, row};
+use crate::import::build::Build;
+use crate::import::frame::V;
 
 pub const OPS: &[Row] = &[
     row("MatMul", &[1, 9, 13], 2, matmul),

@@ -3,10 +3,10 @@
 use beiming_ir::ops::{BinaryOp, NormKind, Op, Pool, PoolKind, ReduceOp, UnaryOp};
 use beiming_ir::types::{DType, Dim};
 
-use super::super::super::build::Build;
-use super::super::super::frame::V;
 use super::super::node::{Cx, R, axes_of, axis_of, bad_arguments, bad_attribute, product, unsupported};
 use super::{Row, row};
+use crate::import::build::Build;
+use crate::import::frame::V;
 
 pub const OPS: &[Row] = &[
     row("BatchNormalization", &[1, 6, 7, 9, 14, 15], 5, batch_norm),

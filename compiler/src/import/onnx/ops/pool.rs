@@ -2,11 +2,11 @@
 
 use beiming_ir::ops::{BinaryOp, Op, Pool, PoolKind, ReduceOp, UnaryOp};
 
-use super::super::super::build::Build;
-use super::super::super::frame::V;
 use super::super::node::{Cx, R, bad_arguments, bad_attribute, unsupported};
 use super::conv::{Window, channels_first, channels_last, fixed_pads};
 use super::{Row, row};
+use crate::import::build::Build;
+use crate::import::frame::V;
 
 pub const OPS: &[Row] = &[
     row("MaxPool", &[1, 8, 10, 11, 12, 22], 1, max_pool),

@@ -3,14 +3,14 @@
 use beiming_ir::ops::{BinaryOp, Op, ReduceOp, UnaryOp};
 use beiming_ir::types::{DType, Dim};
 
-use super::super::super::build::Build;
-use super::super::super::frame::V;
 use super::super::node::{Cx, R, axis_of, bad_arguments, bad_attribute, product, unsupported};
 use super::super::tensor;
 use super::conv::{channels_first, convolve};
 use super::math::to_quantised;
 use super::matmul::product_of;
 use super::{Row, row};
+use crate::import::build::Build;
+use crate::import::frame::V;
 
 pub const OPS: &[Row] = &[
     row("QuantizeLinear", &[10, 13, 19, 21, 23, 24, 25, 28], 3, quantize),

@@ -4,11 +4,11 @@ use beiming_ir::ops::{BinaryOp, Direction, Gru, Loop, Lstm, Op, Real, UnaryOp};
 use beiming_ir::tensor::{Num, Tensor};
 use beiming_ir::types::{DType, Dim, TensorType};
 
-use super::super::super::build::Build;
-use super::super::super::frame::V;
 use super::super::node::{Cx, R, bad_arguments, bad_attribute, unsupported};
 use super::control::first_axis;
 use super::{Row, row};
+use crate::import::build::Build;
+use crate::import::frame::V;
 
 pub const OPS: &[Row] =
     &[row("LSTM", &[1, 7, 14, 22], 8, lstm), row("GRU", &[1, 3, 7, 14, 22], 6, gru), row("RNN", &[1, 7, 14, 22], 6, rnn)];

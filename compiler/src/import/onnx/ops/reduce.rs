@@ -3,10 +3,10 @@
 use beiming_ir::ops::{BinaryOp, Cumulative, Op, ReduceOp, UnaryOp};
 use beiming_ir::types::DType;
 
-use super::super::super::build::Build;
-use super::super::super::frame::V;
 use super::super::node::{Cx, R, axes_of, axis_of, bad_arguments, product};
 use super::{Row, row};
+use crate::import::build::Build;
+use crate::import::frame::V;
 
 /// Versions of most reductions; since 18 the axes are an input.
 const SINCE: &[i64] = &[1, 11, 13, 18];

@@ -3,10 +3,10 @@
 use beiming_ir::ops::{Coord, Nearest, Op, Real, Resize, ResizeMode};
 use beiming_ir::types::Dim;
 
-use super::super::super::build::Build;
-use super::super::super::frame::V;
 use super::super::node::{Cx, R, axis_of, bad_arguments, bad_attribute, unsupported};
 use super::{Row, row};
+use crate::import::build::Build;
+use crate::import::frame::V;
 
 pub const OPS: &[Row] = &[row("Resize", &[10, 11, 13, 18, 19], 4, resize), row("Upsample", &[1, 7, 9, 10], 2, upsample)];
 

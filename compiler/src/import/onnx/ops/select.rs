@@ -3,10 +3,10 @@
 use beiming_ir::ops::{Nms, Op, TopK};
 use beiming_ir::types::{DType, Dim};
 
-use super::super::super::build::Build;
-use super::super::super::frame::V;
 use super::super::node::{Cx, R, axis_of, bad_arguments, product};
 use super::{Row, row};
+use crate::import::build::Build;
+use crate::import::frame::V;
 
 pub const OPS: &[Row] =
     &[row("TopK", &[1, 10, 11, 24], 2, topk), row("NonZero", &[9, 13], 1, nonzero), row("NonMaxSuppression", &[10, 11], 5, nms)];

@@ -2,10 +2,10 @@
 
 use beiming_ir::types::Dim;
 
-use super::super::super::build::Build;
-use super::super::super::frame::V;
 use super::super::node::{Cx, R, axes_of, axis_of, bad_arguments, bad_attribute, product, unsupported};
 use super::{Row, row};
+use crate::import::build::Build;
+use crate::import::frame::V;
 
 /// Versions of the ops that only gain element types.
 const VIEWS: &[i64] = &[1, 11, 13, 21, 23, 24, 25];

@@ -3,10 +3,10 @@
 use beiming_ir::ops::{BinaryOp, Op};
 use beiming_ir::types::DType;
 
-use super::super::super::build::Build;
-use super::super::super::frame::V;
 use super::super::node::{Cx, R, axis_of, product};
 use super::{Row, row};
+use crate::import::build::Build;
+use crate::import::frame::V;
 
 pub const OPS: &[Row] = &[
     row("Softmax", &[1, 11, 13], 1, |cx| over_axis(cx, |cx, x, axis| softmax(cx, x, axis, false))),

@@ -7,13 +7,13 @@ use beiming_ir::graph::Loc;
 use beiming_ir::tensor::Tensor;
 use beiming_ir::types::{DType, Dim, Symbols, TensorType};
 
-use super::super::super::border as common;
-use super::super::super::error::{Code, ImportError, ModelError, UnsupportedOp};
-use super::super::super::fail::Fail;
-use super::super::super::options::ImportOptions;
 use super::super::syntax::{Attrs, Element, Function, Quantized, Type};
 use super::value::Val;
 use super::walk::Walk;
+use crate::import::border as common;
+use crate::import::error::{Code, ImportError, ModelError, UnsupportedOp};
+use crate::import::fail::Fail;
+use crate::import::options::ImportOptions;
 
 /// What an argument is.
 enum Form {
@@ -146,10 +146,7 @@ impl Inputs {
             None => walk.frame().input(&name, ty),
         });
         let mut forms = self.forms.into_iter();
-        fn next(
-            forms: &mut dyn Iterator<Item = Form>,
-            planes: &mut dyn Iterator<Item = super::super::super::frame::V>,
-        ) -> Option<Val> {
+        fn next(forms: &mut dyn Iterator<Item = Form>, planes: &mut dyn Iterator<Item = crate::import::frame::V>) -> Option<Val> {
             Some(match forms.next()? {
                 Form::Plain => Val::Plain(planes.next()?),
                 Form::Complex => Val::Complex(planes.next()?, planes.next()?),

@@ -3,13 +3,13 @@
 use beiming_ir::graph::Loc;
 use beiming_ir::types::{DType, Dim, TensorType};
 
-use super::super::super::build::Build;
-use super::super::super::error::Code;
-use super::super::super::fail::{Fail, R, bad_arguments, bad_attribute, unsupported};
-use super::super::super::frame::{Frame, V};
 use super::super::syntax::{self, Attr, Block, Element, Function, Operation, Type};
 use super::value::Val;
 use super::walk::Walk;
+use crate::import::build::Build;
+use crate::import::error::Code;
+use crate::import::fail::{Fail, R, bad_arguments, bad_attribute, unsupported};
+use crate::import::frame::{Frame, V};
 
 /// One operation in the hands of its converter.
 pub struct Cx<'a, 'm> {

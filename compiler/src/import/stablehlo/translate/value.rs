@@ -2,8 +2,8 @@
 
 use std::sync::Arc;
 
-use super::super::super::frame::V;
 use super::super::syntax::Quantized;
+use crate::import::frame::V;
 
 /// A value of the program. Complex numbers are two graph values of one shape, so nothing after the translation knows them.
 #[derive(Clone, Debug, PartialEq)]

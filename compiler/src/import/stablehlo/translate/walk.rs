@@ -7,14 +7,14 @@ use beiming_ir::graph::{Graph, Loc};
 use beiming_ir::tensor::Tensor;
 use beiming_ir::types::{Dim, Symbols, TensorType};
 
-use super::super::super::error::{Clean, Code, ModelError, UnsupportedOp};
-use super::super::super::fail::{Fail, R};
-use super::super::super::frame::{Frame, V};
 use super::super::syntax::{Block, Function, Module, Operation, Value};
 use super::cx::Cx;
 use super::ops;
 use super::value::{Val, flatten};
 use super::{Check, Settings};
+use crate::import::error::{Clean, Code, ModelError, UnsupportedOp};
+use crate::import::fail::{Fail, R};
+use crate::import::frame::{Frame, V};
 
 /// Calls and regions inside each other.
 const MAX_DEPTH: usize = 48;

@@ -16,9 +16,9 @@ use std::rc::Rc;
 use beiming_ir::ops::{BinaryOp, Op, UnaryOp};
 use beiming_ir::types::DType;
 
-use super::super::super::build::Build;
-use super::super::super::fail::{Fail, R};
-use super::super::super::frame::V;
+use crate::import::build::Build;
+use crate::import::fail::{Fail, R};
+use crate::import::frame::V;
 
 /// A formula.
 #[derive(Clone, Debug)]

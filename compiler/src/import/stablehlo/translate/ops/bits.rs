@@ -5,13 +5,13 @@ use beiming_ir::ops::{BinaryOp, Op};
 use beiming_ir::tensor::{Num, Tensor};
 use beiming_ir::types::{DType, Dim};
 
-use super::super::super::super::build::Build;
-use super::super::super::super::fail::{R, bad_arguments, unsupported};
-use super::super::super::super::frame::V;
-use super::super::super::syntax::Element;
 use super::super::cx::Cx;
 use super::super::value::Val;
 use super::{Row, any};
+use crate::import::build::Build;
+use crate::import::fail::{R, bad_arguments, unsupported};
+use crate::import::frame::V;
+use crate::import::stablehlo::syntax::Element;
 
 pub const OPS: &[Row] = &[any("stablehlo.bitcast_convert", bitcast_convert)];
 

@@ -1,12 +1,12 @@
 //! Checks that conformance programs make of their own results.
 
-use super::super::super::super::fail::{R, bad_arguments};
-use super::super::super::syntax::Attr;
 use super::super::Criterion;
 use super::super::cx::Cx;
 use super::super::value::Val;
 use super::source::dense;
 use super::{Row, any};
+use crate::import::fail::{R, bad_arguments};
+use crate::import::stablehlo::syntax::Attr;
 
 pub const OPS: &[Row] = &[
     any("check.expect_almost_eq", |cx| pair(cx, almost)),

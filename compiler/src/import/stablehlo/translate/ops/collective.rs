@@ -1,11 +1,11 @@
 //! Operations among participants. There is one here: a group is this participant, so sums are its own values.
 
-use super::super::super::super::build::Build;
-use super::super::super::super::fail::{R, bad_arguments, unsupported};
-use super::super::super::syntax::Attr;
 use super::super::cx::Cx;
 use super::super::value::Val;
 use super::{Row, any, real};
+use crate::import::build::Build;
+use crate::import::fail::{R, bad_arguments, unsupported};
+use crate::import::stablehlo::syntax::Attr;
 
 pub const OPS: &[Row] = &[
     any("stablehlo.all_gather", alone),

@@ -6,15 +6,15 @@
 use beiming_ir::ops::BinaryOp;
 use beiming_ir::types::DType;
 
-use super::super::super::super::build::Build;
-use super::super::super::super::fail::{R, bad_arguments};
-use super::super::super::super::frame::V;
 use super::super::cx::Cx;
 use super::super::math::complex::{C, c};
 use super::super::math::{Ex, emit, value};
 use super::super::value::Val;
 use super::elementwise::direction;
 use super::{Row, any, complex, dot};
+use crate::import::build::Build;
+use crate::import::fail::{R, bad_arguments};
+use crate::import::frame::V;
 
 macro_rules! unary {
     ($name:literal, $f:ident) => {
@@ -177,7 +177,7 @@ fn compare(cx: &mut Cx<'_, '_>) -> R<Vec<Val>> {
 
 /// Real to complex, complex to complex of another precision, and complex to real, which drops the imaginary part.
 fn convert(cx: &mut Cx<'_, '_>) -> R<Vec<Val>> {
-    use super::super::super::syntax::Element;
+    use crate::import::stablehlo::syntax::Element;
     let complex_result = matches!(cx.result_tensor(0)?.element, Element::Plain(d) if d.is_complex());
     let to = cx.result_dtype(0)?;
     let (re, im) = planes(cx, 0)?;

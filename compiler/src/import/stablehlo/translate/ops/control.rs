@@ -4,15 +4,15 @@
 use beiming_ir::ops::{BinaryOp, If, Loop, Op};
 use beiming_ir::types::{DType, Dim, TensorType};
 
-use super::super::super::super::build::Build;
-use super::super::super::super::error::{Clean, Code};
-use super::super::super::super::fail::{Fail, R, SETTLE, bad_arguments, unsupported};
-use super::super::super::super::frame::V;
-use super::super::super::syntax::{Block, Operation, Value};
 use super::super::cx::Cx;
 use super::super::value::{Val, flatten, rebuild};
 use super::super::walk::Walk;
 use super::{Row, any};
+use crate::import::build::Build;
+use crate::import::error::{Clean, Code};
+use crate::import::fail::{Fail, R, SETTLE, bad_arguments, unsupported};
+use crate::import::frame::V;
+use crate::import::stablehlo::syntax::{Block, Operation, Value};
 
 pub const OPS: &[Row] = &[
     any("func.call", call),
@@ -170,7 +170,9 @@ struct Counter {
 
 fn constant_of(op: &Operation) -> Option<i64> {
     match (&*op.name, op.attrs.get("value")?) {
-        ("stablehlo.constant", super::super::super::syntax::Attr::Dense(d)) if d.values.len() == 1 && d.values.dtype.is_int() => {
+        ("stablehlo.constant", crate::import::stablehlo::syntax::Attr::Dense(d))
+            if d.values.len() == 1 && d.values.dtype.is_int() =>
+        {
             d.values.to_i64().first().copied()
         }
         _ => None,

@@ -3,10 +3,6 @@
 use beiming_ir::ops::{Conv, ConvTranspose, Op};
 use beiming_ir::types::Dim;
 
-use super::super::super::super::build::Build;
-use super::super::super::super::fail::{R, bad_arguments, bad_attribute, unsupported};
-use super::super::super::super::frame::V;
-use super::super::super::syntax::Attr;
 use super::super::cx::{Cx, amounts, axes_in};
 use super::super::value::Val;
 use super::dot::accumulator;
@@ -14,6 +10,10 @@ use super::elementwise::one;
 use super::shape::padded;
 use super::window::pads;
 use super::{Row, real};
+use crate::import::build::Build;
+use crate::import::fail::{R, bad_arguments, bad_attribute, unsupported};
+use crate::import::frame::V;
+use crate::import::stablehlo::syntax::Attr;
 
 pub const OPS: &[Row] = &[real("stablehlo.convolution", convolution), real("stablehlo.dynamic_conv", dynamic)];
 
@@ -81,9 +81,8 @@ fn convolve(cx: &mut Cx<'_, '_>, pads: Vec<(i64, i64)>) -> R {
     let holes = list(cx, "lhs_dilation")?;
     let dilations = list(cx, "rhs_dilation")?;
     let reversed: Vec<bool> = cx.ints_or("window_reversal", n, 0)?.iter().map(|r| *r != 0).collect();
-    let count = |cx: &Cx<'_, '_>, name: &str| {
-        Ok::<_, super::super::super::super::fail::Fail>(amounts(name, &[cx.int_opt(name)?.unwrap_or(1)], 1)?[0])
-    };
+    let count =
+        |cx: &Cx<'_, '_>, name: &str| Ok::<_, crate::import::fail::Fail>(amounts(name, &[cx.int_opt(name)?.unwrap_or(1)], 1)?[0]);
     let (features, batches) = (count(cx, "feature_group_count")?, count(cx, "batch_group_count")?);
     if features > 1 && batches > 1 {
         return bad_attribute("only one of `feature_group_count` and `batch_group_count` may exceed 1");

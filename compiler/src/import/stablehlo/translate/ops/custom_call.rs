@@ -1,15 +1,15 @@
 //! Custom calls, by target.
 
-use super::super::super::super::error::Clean;
-use super::super::super::super::fail::{Fail, R, unsupported};
-use super::super::super::super::frame::V;
 use super::super::cx::Cx;
 use super::super::value::Val;
 use super::{Convert, Row, any, check, lapack};
+use crate::import::error::Clean;
+use crate::import::fail::{Fail, R, unsupported};
+use crate::import::frame::V;
 use beiming_ir::ops::BinaryOp;
 
-use super::super::super::super::build::Build;
-use super::super::super::super::error::Code;
+use crate::import::build::Build;
+use crate::import::error::Code;
 
 pub const OPS: &[Row] = &[any("stablehlo.custom_call", custom_call)];
 

@@ -3,14 +3,14 @@
 use beiming_ir::ops::Op;
 use beiming_ir::types::{DType, Dim};
 
-use super::super::super::super::build::Build;
-use super::super::super::super::fail::{R, bad_attribute};
-use super::super::super::super::frame::V;
-use super::super::super::syntax::Attr;
 use super::super::cx::{Cx, axes_in};
 use super::super::value::Val;
 use super::elementwise::one;
 use super::{Row, real};
+use crate::import::build::Build;
+use crate::import::fail::{R, bad_attribute};
+use crate::import::frame::V;
+use crate::import::stablehlo::syntax::Attr;
 
 pub const OPS: &[Row] = &[real("stablehlo.dot", dot), real("stablehlo.dot_general", dot_general)];
 

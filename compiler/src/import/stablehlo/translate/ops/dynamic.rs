@@ -3,13 +3,13 @@
 use beiming_ir::ops::Slice;
 use beiming_ir::types::Dim;
 
-use super::super::super::super::build::Build;
-use super::super::super::super::fail::{R, bad_arguments, unsupported};
 use super::super::cx::{Cx, amounts, axes_in};
 use super::super::value::Val;
 use super::shape::{padded, sliced, spread};
 use super::source::{counter, of_real};
 use super::{Row, any};
+use crate::import::build::Build;
+use crate::import::fail::{R, bad_arguments, unsupported};
 
 pub const OPS: &[Row] = &[
     any("stablehlo.dynamic_broadcast_in_dim", broadcast),

@@ -3,12 +3,12 @@
 use beiming_ir::ops::{BinaryOp, Op, UnaryOp};
 use beiming_ir::types::DType;
 
-use super::super::super::super::build::Build;
-use super::super::super::super::fail::{R, bad_attribute, unsupported};
-use super::super::super::super::frame::V;
 use super::super::cx::Cx;
 use super::super::value::Val;
 use super::{Row, any, real};
+use crate::import::build::Build;
+use crate::import::fail::{R, bad_attribute, unsupported};
+use crate::import::frame::V;
 
 macro_rules! unary {
     ($name:literal, $op:ident) => {

@@ -10,13 +10,13 @@ use beiming_ir::ops::{BinaryOp, Op, PadMode};
 use beiming_ir::tensor::Tensor;
 use beiming_ir::types::{DType, Dim};
 
-use super::super::super::super::build::Build;
-use super::super::super::super::fail::{R, bad_arguments, bad_attribute};
-use super::super::super::super::frame::V;
 use super::super::cx::Cx;
 use super::super::value::Val;
 use super::complex::planes;
 use super::{Row, any};
+use crate::import::build::Build;
+use crate::import::fail::{R, bad_arguments, bad_attribute};
+use crate::import::frame::V;
 
 pub const OPS: &[Row] = &[any("stablehlo.fft", fft)];
 
@@ -40,7 +40,7 @@ fn fft(cx: &mut Cx<'_, '_>) -> R<Vec<Val>> {
     }
     let lengths: Vec<usize> = super::super::cx::amounts("fft_length", &lengths, 0)?;
     if let Some(n) = lengths.iter().find(|n| **n > LONGEST) {
-        return super::super::super::super::fail::unsupported(format!("a transform of length {n}, above {LONGEST}"));
+        return crate::import::fail::unsupported(format!("a transform of length {n}, above {LONGEST}"));
     }
     let (inverse, real) = match kind {
         "FFT" => (false, false),

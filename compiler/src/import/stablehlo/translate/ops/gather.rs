@@ -3,15 +3,15 @@
 use beiming_ir::ops::{BinaryOp, GatherWindow, Op, ScatterWindow, WindowDims};
 use beiming_ir::types::{DType, Dim};
 
-use super::super::super::super::build::Build;
-use super::super::super::super::fail::{Fail, R, bad_arguments, bad_attribute};
-use super::super::super::super::frame::V;
-use super::super::super::syntax::{Attr, Attrs};
 use super::super::cx::{Cx, amounts, axes_in};
 use super::super::value::{Val, flatten, rebuild};
 use super::region;
 use super::shape::{Starts, clamped, starts};
 use super::{Row, any};
+use crate::import::build::Build;
+use crate::import::fail::{Fail, R, bad_arguments, bad_attribute};
+use crate::import::frame::V;
+use crate::import::stablehlo::syntax::{Attr, Attrs};
 
 pub const OPS: &[Row] = &[
     any("stablehlo.dynamic_gather", dynamic_gather),

@@ -8,15 +8,15 @@ use beiming_ir::ops::{BinaryOp, Loop, Op, ReduceOp, TopK};
 use beiming_ir::tensor::{Num, Tensor};
 use beiming_ir::types::{DType, Dim, TensorType};
 
-use super::super::super::super::build::Build;
-use super::super::super::super::fail::{R, bad_arguments, bad_attribute, unsupported};
-use super::super::super::super::frame::V;
-use super::super::super::syntax::Attr;
 use super::super::cx::Cx;
 use super::super::math::{Ex, emit, number, value};
 use super::super::value::Val;
 use super::Convert;
 use super::linalg::{self, M, System};
+use crate::import::build::Build;
+use crate::import::fail::{R, bad_arguments, bad_attribute, unsupported};
+use crate::import::frame::V;
+use crate::import::stablehlo::syntax::Attr;
 
 /// The converter of a call, by its target.
 pub fn target(name: &str) -> Option<Convert> {

@@ -6,14 +6,14 @@
 use beiming_ir::ops::{BinaryOp, Op, UnaryOp};
 use beiming_ir::types::Dim;
 
-use super::super::super::super::build::Build;
-use super::super::super::super::fail::{R, bad_arguments, bad_attribute, unsupported};
-use super::super::super::super::frame::V;
 use super::super::cx::Cx;
 use super::super::math::{emit, value};
 use super::super::value::Val;
 use super::lapack::{chosen, counted, flipped, iterate};
 use super::{Row, any};
+use crate::import::build::Build;
+use crate::import::fail::{R, bad_arguments, bad_attribute, unsupported};
+use crate::import::frame::V;
 
 pub const OPS: &[Row] = &[any("stablehlo.cholesky", cholesky), any("stablehlo.triangular_solve", triangular_solve)];
 

@@ -32,10 +32,10 @@ use std::sync::OnceLock;
 
 use beiming_ir::types::DType;
 
-use super::super::super::fail::{Fail, R};
 use super::super::syntax::{Element, Type};
 use super::cx::Cx;
 use super::value::Val;
+use crate::import::fail::{Fail, R};
 
 /// Converts one operation.
 pub type Convert = fn(&mut Cx<'_, '_>) -> R<Vec<Val>>;

@@ -3,12 +3,12 @@
 use beiming_ir::ops::BinaryOp;
 use beiming_ir::types::DType;
 
-use super::super::super::super::build::Build;
-use super::super::super::super::fail::{R, bad_arguments, bad_attribute};
 use super::super::cx::Cx;
 use super::super::math::{Ex, emit, number, value};
 use super::super::value::Val;
 use super::{Row, real};
+use crate::import::build::Build;
+use crate::import::fail::{R, bad_arguments, bad_attribute};
 
 pub const OPS: &[Row] = &[real("stablehlo.reduce_precision", reduce_precision)];
 

@@ -6,13 +6,13 @@ use beiming_ir::ops::{BinaryOp, UnaryOp};
 use beiming_ir::tensor::{Num, Tensor};
 use beiming_ir::types::DType;
 
-use super::super::super::super::build::Build;
-use super::super::super::super::fail::{Fail, R, bad_arguments};
-use super::super::super::super::frame::V;
-use super::super::super::syntax::{Element, Quantized, Type};
 use super::super::cx::Cx;
 use super::super::value::Val;
 use super::{Kind, Row, any};
+use crate::import::build::Build;
+use crate::import::fail::{Fail, R, bad_arguments};
+use crate::import::frame::V;
+use crate::import::stablehlo::syntax::{Element, Quantized, Type};
 
 macro_rules! computed {
     ($($name:literal)*) => { &[

@@ -4,13 +4,13 @@ use beiming_ir::ops::{Op, ReduceOp};
 use beiming_ir::tensor::Num;
 use beiming_ir::types::DType;
 
-use super::super::super::super::build::Build;
-use super::super::super::super::fail::{Fail, R, bad_arguments};
-use super::super::super::super::frame::V;
 use super::super::cx::Cx;
 use super::super::value::{Val, flatten, rebuild};
 use super::region::{is_identity, known_function, reducer, reduction, signature, step};
 use super::{Row, any};
+use crate::import::build::Build;
+use crate::import::fail::{Fail, R, bad_arguments};
+use crate::import::frame::V;
 
 pub const OPS: &[Row] = &[any("stablehlo.map", map), any("stablehlo.reduce", reduce)];
 

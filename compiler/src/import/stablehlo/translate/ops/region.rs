@@ -4,12 +4,12 @@ use beiming_ir::graph::RegionId;
 use beiming_ir::ops::{BinaryOp, ReduceOp};
 use beiming_ir::types::{DType, TensorType};
 
-use super::super::super::super::build::Build;
-use super::super::super::super::fail::{Fail, R, bad_arguments, unsupported};
-use super::super::super::super::frame::V;
-use super::super::super::syntax::{Attr, Block};
 use super::super::cx::Cx;
 use super::super::value::{Val, flatten, rebuild};
+use crate::import::build::Build;
+use crate::import::fail::{Fail, R, bad_arguments, unsupported};
+use crate::import::frame::V;
+use crate::import::stablehlo::syntax::{Attr, Block};
 
 /// A region over scalars, with one argument for each of `like` (a value of any shape of the argument's kind and element type).
 /// `order` arranges the inputs: entry `k` is the input that the k-th graph value of the arguments is.
@@ -93,7 +93,7 @@ pub fn is_identity(cx: &Cx<'_, '_>, init: V, op: ReduceOp) -> bool {
 /// What a block computes, in a form that is the same for all programs that write it alike: operations with the numbers of
 /// their arguments (the block's own arguments first), and their enumerators.
 pub fn signature(block: &Block) -> String {
-    let mut numbers: Vec<super::super::super::syntax::Value> = block.args.clone();
+    let mut numbers: Vec<crate::import::stablehlo::syntax::Value> = block.args.clone();
     let mut out = vec![];
     for op in &block.ops {
         let args: Vec<String> =

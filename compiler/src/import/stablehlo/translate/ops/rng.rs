@@ -7,13 +7,13 @@ use std::f64::consts::SQRT_2;
 use beiming_ir::ops::{Op, Slice};
 use beiming_ir::types::{DType, Dim};
 
-use super::super::super::super::build::Build;
-use super::super::super::super::fail::{R, bad_arguments, bad_attribute, unsupported};
-use super::super::super::super::frame::V;
 use super::super::cx::Cx;
 use super::super::math::{Ex, emit, special, value};
 use super::super::value::Val;
 use super::{Row, real};
+use crate::import::build::Build;
+use crate::import::fail::{R, bad_arguments, bad_attribute, unsupported};
+use crate::import::frame::V;
 
 pub const OPS: &[Row] = &[real("stablehlo.rng", rng), real("stablehlo.rng_bit_generator", bit_generator)];
 

@@ -3,12 +3,12 @@
 use beiming_ir::ops::{BinaryOp, Op, PadMode, Slice};
 use beiming_ir::types::{DType, Dim};
 
-use super::super::super::super::build::Build;
-use super::super::super::super::fail::{R, bad_arguments, bad_attribute};
-use super::super::super::super::frame::V;
 use super::super::cx::{Cx, amounts, axes_in};
 use super::super::value::Val;
 use super::{Row, any, real};
+use crate::import::build::Build;
+use crate::import::fail::{R, bad_arguments, bad_attribute};
+use crate::import::frame::V;
 
 pub const OPS: &[Row] = &[
     any("stablehlo.broadcast", broadcast),

@@ -4,13 +4,13 @@ use beiming_ir::ops::Op;
 use beiming_ir::tensor::{Num, Tensor};
 use beiming_ir::types::{DType, Dim, TensorType};
 
-use super::super::super::super::build::Build;
-use super::super::super::super::error::Code;
-use super::super::super::super::fail::{Fail, R, bad_arguments};
-use super::super::super::syntax::{Attr, Dense, Element};
 use super::super::cx::Cx;
 use super::super::value::Val;
 use super::{Row, any, real};
+use crate::import::build::Build;
+use crate::import::error::Code;
+use crate::import::fail::{Fail, R, bad_arguments};
+use crate::import::stablehlo::syntax::{Attr, Dense, Element};
 
 pub const OPS: &[Row] =
     &[any("stablehlo.constant", constant), any("stablehlo.iota", iota), real("stablehlo.create_token", token)];
@@ -99,7 +99,7 @@ pub fn counter(cx: &mut Cx<'_, '_>, shape: Vec<Dim>, axis: usize) -> R {
 }
 
 /// A real tensor as a value of the declared kind.
-pub fn of_real(cx: &mut Cx<'_, '_>, v: super::super::super::super::frame::V) -> R<Val> {
+pub fn of_real(cx: &mut Cx<'_, '_>, v: crate::import::frame::V) -> R<Val> {
     Ok(match &cx.result_tensor(0)?.element {
         Element::Plain(DType::C64 | DType::C128) => Val::Complex(v, cx.full_like(v, 0.0)?),
         Element::Quantized(q) => Val::Quantized(v, q.clone()),

@@ -5,15 +5,15 @@
 use beiming_ir::ops::{BinaryOp, Op, TopK, UnaryOp};
 use beiming_ir::types::{DType, Dim};
 
-use super::super::super::super::build::Build;
-use super::super::super::super::fail::{R, bad_arguments, bad_attribute, unsupported};
-use super::super::super::super::frame::V;
-use super::super::super::syntax::Attr;
 use super::super::cx::{Cx, axes_in};
 use super::super::math::{Ex, emit, special, value};
 use super::super::value::Val;
 use super::elementwise::{direction, one, unsigned};
 use super::{Row, any, real};
+use crate::import::build::Build;
+use crate::import::fail::{R, bad_arguments, bad_attribute, unsupported};
+use crate::import::frame::V;
+use crate::import::stablehlo::syntax::Attr;
 
 macro_rules! core {
     ($name:literal, $op:ident) => {

@@ -3,13 +3,13 @@
 use beiming_ir::ops::{BinaryOp, Cumulative, Op, Pool, PoolKind, ReduceOp, SelectAndScatter, WindowReduce};
 use beiming_ir::types::Dim;
 
-use super::super::super::super::build::Build;
-use super::super::super::super::fail::{Fail, R, bad_arguments, bad_attribute};
-use super::super::super::super::frame::V;
 use super::super::cx::{Cx, amounts};
 use super::super::value::{Val, flatten, rebuild};
 use super::region::{is_identity, known_function, reducer, reduction, scalars};
 use super::{Row, any, real};
+use crate::import::build::Build;
+use crate::import::fail::{Fail, R, bad_arguments, bad_attribute};
+use crate::import::frame::V;
 
 pub const OPS: &[Row] = &[
     any("stablehlo.reduce_window", reduce_window),
