@@ -10,6 +10,8 @@
 //! `params` in the order of [`Kernel::params`], `dims` in the order of [`Kernel::symbols`], grid points `begin..end` of the
 //! row-major linear grid, `scratch` the calling thread's own memory of [`Kernel::scratch`] bytes, 64-byte aligned.
 
+pub mod npu;
+
 use std::sync::Arc;
 
 use crate::graph::id;
@@ -148,6 +150,54 @@ pub enum Loop {
     Vector,
 }
 
+/// A unit of an NPU core with a queue of instructions of its own: instructions of one run in order, of two in any order.
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Debug, serde::Serialize, serde::Deserialize)]
+pub enum Pipe {
+    /// Scalar unit.
+    S,
+    /// Vector unit.
+    V,
+    /// Matrix unit.
+    M,
+    /// L1 to the operand buffers.
+    Mte1,
+    /// Global memory to L1 or to the unified buffer.
+    Mte2,
+    /// Unified buffer to global memory.
+    Mte3,
+    /// Accumulators to global memory.
+    Fix,
+}
+
+/// One end of an order between two pipes: what `from` has done before it signals is done when `to` goes on after its wait.
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Debug, serde::Serialize, serde::Deserialize)]
+pub struct Handover {
+    /// The pipe that signals.
+    pub from: Pipe,
+    /// The pipe that waits.
+    pub to: Pipe,
+    /// Here the one signals; otherwise here the other waits.
+    pub signal: bool,
+}
+
+/// Cores of an NPU that run a kernel.
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Debug, serde::Serialize, serde::Deserialize)]
+pub enum Unit {
+    /// Vector cores.
+    Vector,
+    /// Cube cores.
+    Cube,
+}
+
+/// What an NPU kernel has besides its statements.
+#[derive(Clone, PartialEq, Eq, Debug, serde::Serialize, serde::Deserialize)]
+pub struct OnNpu {
+    /// The cores it runs on; grid points are dealt out among them.
+    pub unit: Unit,
+    /// Copies of each local that are in flight at once, by position; 1 for what stays in one unit.
+    pub copies: Vec<u8>,
+}
+
 /// A statement.
 #[derive(Clone, PartialEq, Debug)]
 pub enum Stmt {
@@ -212,6 +262,8 @@ pub enum Stmt {
     Wait {
         /// Buffers waited for.
         buffers: Vec<BufId>,
+        /// On an NPU one end of a handover of these buffers between pipes; `None`: all pipes meet.
+        handover: Option<Handover>,
         /// Why, for the reader.
         reason: String,
     },
@@ -238,6 +290,8 @@ pub struct Kernel {
     pub exprs: Vec<Expr>,
     /// Statements of one grid point.
     pub body: Vec<Stmt>,
+    /// Of a kernel for an NPU; `None`: for a CPU.
+    pub npu: Option<OnNpu>,
 }
 
 impl Kernel {

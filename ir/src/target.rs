@@ -79,6 +79,12 @@ impl Target {
         }
     }
 
+    /// An Ascend chip in a server whose CPU, `host`, runs what the chip does not; `None` for an unknown name.
+    pub fn ascend(name: &str, host: Target) -> Option<Target> {
+        let npu = npu::Npu::by_name(name)?;
+        Some(Target { name: npu.name.into(), family: Family::Ascend, ..host })
+    }
+
     /// The machine this runs on, reduced to the strongest of the named levels it has.
     pub fn host() -> Target {
         let mut t = Target::host_level();

@@ -410,7 +410,11 @@ fn statement((what, args, int, bits): &Choice, n: usize, inner: Vec<Stmt>) -> St
             a: element(*bits, bits & 4 > 0),
             b: element(*bits >> 1, bits & 8 > 0),
         },
-        4 => Stmt::Wait { buffers: (0..bits % 3).map(|b| BufId(b as u32)).collect(), reason: format!("wait  {int}\n") },
+        4 => Stmt::Wait {
+            buffers: (0..bits % 3).map(|b| BufId(b as u32)).collect(),
+            handover: (bits & 8 > 0).then_some(Handover { from: Pipe::Mte2, to: Pipe::V, signal: bits & 16 > 0 }),
+            reason: format!("wait  {int}\n"),
+        },
         _ => Stmt::Vector { dst: element(*bits, bits & 4 > 0), value: arg(0), reduce: reduce[*bits as usize % 5] },
     }
 }
@@ -426,6 +430,7 @@ fn any_kernel() -> impl Strategy<Value = Kernel> {
     )
         .prop_map(|(exprs, stmts, share, extra, op)| {
             let mut k = Kernel { name: "k".into(), ops: vec![op], symbols: vec!["N".into(), "a b".into()], ..Kernel::default() };
+            k.npu = (extra == 1).then(|| OnNpu { unit: Unit::Cube, copies: vec![2] });
             for (i, access) in [Access::Read, Access::Write, Access::ReadWrite].into_iter().enumerate() {
                 let space = if i == 2 { Space::L0C } else { Space::Memory };
                 let b = Buffer { name: format!("b{i}"), dtype: DType::F16, shape: vec![dim("N"), dim("2")], space, access };

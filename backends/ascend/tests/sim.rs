@@ -1,43 +1,13 @@
 //! The simulator's own tests: kernels written by hand, right and with one thing wrong at a time.
 
-use std::ffi::OsStr;
-use std::path::{Path, PathBuf};
+mod support;
+
 use std::process::Command;
-use std::sync::OnceLock;
 
 use beiming_ascend::sim::chip_text;
 use beiming_ir::target::npu::{ASCEND_TARGETS, Npu};
-use tempfile::TempDir;
 
-fn compiler(args: &[&OsStr]) {
-    let sim = Path::new(env!("CARGO_MANIFEST_DIR")).join("sim");
-    let done = Command::new("g++")
-        .args(["-std=c++17", "-O1", "-Wall", "-Wextra", "-Werror", "-Iinclude", "-Itests"])
-        .args(args)
-        .current_dir(sim)
-        .output()
-        .expect("g++ runs");
-    assert!(done.status.success(), "{}", String::from_utf8_lossy(&done.stderr));
-}
-
-/// The simulator as one object file, built once.
-fn simulator() -> &'static Path {
-    static BUILT: OnceLock<(TempDir, PathBuf)> = OnceLock::new();
-    let (_, object) = BUILT.get_or_init(|| {
-        let dir = tempfile::tempdir().expect("a temporary folder");
-        let sim = Path::new(env!("CARGO_MANIFEST_DIR")).join("sim/src");
-        let mut all: Vec<String> = std::fs::read_dir(sim)
-            .expect("the simulator's sources")
-            .map(|e| format!("#include \"../src/{}\"\n", e.expect("a file").file_name().to_string_lossy()))
-            .collect();
-        all.sort();
-        let (source, object) = (dir.path().join("all.cpp"), dir.path().join("sim.o"));
-        std::fs::write(&source, all.concat()).expect("a file of includes");
-        compiler(&["-c".as_ref(), "-Isrc".as_ref(), source.as_ref(), "-o".as_ref(), object.as_ref()]);
-        (dir, object)
-    });
-    object
-}
+use support::{compiler, simulator};
 
 /// Builds a test program with the simulator and runs it; what it printed.
 fn run(program: &str, args: &[&str]) -> String {

@@ -62,6 +62,7 @@ pub(super) fn compact(kernel: Kernel, locals_from: u32) -> (Kernel, Vec<usize>, 
         vars: map.vars.len() as u32,
         exprs: kept.iter().map(|e| map.expr(&kernel.exprs[e.index()])).collect(),
         body: kernel.body.iter().map(|s| map.stmt(s)).collect(),
+        npu: None,
     };
     let dims = map.symbols.iter().map(|s| Dim::sym(s)).collect();
     // In the order of the text form, so that a dump is readable.
@@ -229,9 +230,11 @@ impl Mapping {
                 a: self.element(a),
                 b: self.element(b),
             },
-            Stmt::Wait { buffers, reason } => {
-                Stmt::Wait { buffers: buffers.iter().map(|b| self.buffers[b]).collect(), reason: reason.clone() }
-            }
+            Stmt::Wait { buffers, handover, reason } => Stmt::Wait {
+                buffers: buffers.iter().map(|b| self.buffers[b]).collect(),
+                handover: *handover,
+                reason: reason.clone(),
+            },
         }
     }
 }

@@ -112,11 +112,24 @@ pub struct Untiled {
     pub why: String,
 }
 
+/// A node that runs on the host's CPU although the target is an NPU.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct OnHost {
+    /// Source of the node.
+    pub node: Loc,
+    /// Its ops.
+    pub ops: Vec<String>,
+    /// What the chip, or the lowering for it, lacks.
+    pub why: String,
+}
+
 /// What lowering did that is worth knowing.
 #[derive(Clone, PartialEq, Eq, Debug, Default)]
 pub struct LowerReport {
     /// In the order of the graph; a region's where its node stands.
     pub untiled: Vec<Untiled>,
+    /// In the same order; empty for a CPU.
+    pub on_host: Vec<OnHost>,
 }
 
 /// Lowers a graph (and its regions) for a target. Errors name every node that cannot be lowered, not just the first.

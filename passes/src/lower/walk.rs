@@ -8,14 +8,15 @@ use beiming_ir::graph::{Def, Graph, Node, ValueId};
 use beiming_ir::kernel::{Expr, Kernel};
 use beiming_ir::ops::{Arg, Op};
 use beiming_ir::plan::{Launch, Panels, Plan, Port, Program, SlotId, Step, Weight};
-use beiming_ir::target::Target;
+use beiming_ir::target::npu::Npu;
+use beiming_ir::target::{Family, Target};
 use beiming_ir::types::{DType, Dim, Symbols, TensorType};
 
 use super::body::BodyCx;
 use super::builder::{Call, KernelBuilder, Operand};
 use super::inline::Inliner;
 use super::place::{self, Home, Storage};
-use super::{LowerError, LowerErrors, LowerOptions, LowerReport, Untiled, families, state};
+use super::{LowerError, LowerErrors, LowerOptions, LowerReport, OnHost, Untiled, families, state};
 
 /// State of the walk over a model and its regions.
 pub(super) struct Walk<'a> {
@@ -233,9 +234,21 @@ impl<'a> Walk<'a> {
     }
 
     fn body(&mut self, scope: &mut Scope, node: &Node, steps: &mut Vec<Step>) {
+        let npu = match self.target.family {
+            Family::Ascend => Npu::by_name(&self.target.name),
+            Family::Cpu => None,
+        };
         let made = BodyCx::new(self.target, self.symbols, scope.graph, node).and_then(|mut cx| {
             if let Some(n) = relabels(&cx) {
                 return Ok((cx, Some(n)));
+            }
+            if let Some(npu) = &npu {
+                // What the NPU takes is lowered for it whole; nothing is left of an attempt that was given up.
+                let mut tried = cx.clone();
+                match crate::npu::lower::lower(&mut tried, npu) {
+                    Ok(()) => return Ok((tried, None)),
+                    Err(why) => self.report.on_host.push(OnHost { node: node.loc.clone(), ops: cx.op_names(), why }),
+                }
             }
             families::lower(&mut cx)?;
             Ok((cx, None))
@@ -316,7 +329,12 @@ impl<'a> Walk<'a> {
         (k.params.len(), k.exprs.len(), k.vars, k.body.len(), &k.grid).hash(&mut h);
         let candidates = self.kernel_index.entry(h.finish()).or_default();
         let same = |o: &Kernel| {
-            o.params == k.params && o.locals == k.locals && o.grid == k.grid && o.exprs == k.exprs && o.body == k.body
+            o.params == k.params
+                && o.locals == k.locals
+                && o.grid == k.grid
+                && o.exprs == k.exprs
+                && o.body == k.body
+                && o.npu == k.npu
         };
         if let Some(&i) = candidates.iter().find(|&&i| same(&self.kernels[i as usize])) {
             return i;

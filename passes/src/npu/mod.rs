@@ -8,8 +8,12 @@
 //! constant is fitted to a row of that table other than those which `ir::target::npu` says are derived.
 
 pub mod attention;
+pub mod capability;
+pub mod legal;
+pub mod lower;
 pub mod matmul;
 pub mod streaming;
+pub mod sync;
 
 use beiming_ir::target::npu::Npu;
 

@@ -68,6 +68,14 @@ void copy_out(uint8_t* dst, const Window& src, uint32_t blocks, uint64_t bytes, 
     in.spend(double(blocks * bytes) / in.in().machine().chip().ub_to_gm);
 }
 
+void copy_within(const Window& dst, const Window& src, uint64_t bytes, Site site) {
+    Instruction in(Pipe::V, site);
+    auto* from = in.touch(src, 0, bytes, false);
+    auto* to = in.touch(dst, 0, bytes, true);
+    if (from && to) std::memmove(to, from, bytes);
+    in.spend(double(bytes) / (in.in().machine().chip().simple_16 * 2));
+}
+
 void copy_in_padded(const Window& dst, const uint8_t* src, const AscendC::DataCopyExtParams& p, const Padding& pad, Site site) {
     Instruction in(Pipe::MTE2, site);
     if (!in.in().machine().chip().padded_copy) return in.find(Kind::Limit, "this chip has no DataCopyPad");

@@ -16,7 +16,7 @@ pub(super) use self::parse::kernel as parse_body;
 pub(super) use self::print::name;
 
 use super::lexer::{Cursor, Kind, ParseError};
-use crate::kernel::{Access, Kernel, Space};
+use crate::kernel::{Access, Kernel, Pipe, Space, Unit};
 
 /// Prints a kernel.
 pub fn print_kernel(k: &Kernel) -> String {
@@ -59,6 +59,20 @@ const SPACES: [(Space, &str); 8] = [
 
 /// Names of accesses in the text.
 const ACCESSES: [(Access, &str); 3] = [(Access::Read, "read"), (Access::Write, "write"), (Access::ReadWrite, "readwrite")];
+
+/// Names of pipes in the text.
+const PIPES: [(Pipe, &str); 7] = [
+    (Pipe::S, "s"),
+    (Pipe::V, "v"),
+    (Pipe::M, "m"),
+    (Pipe::Mte1, "mte1"),
+    (Pipe::Mte2, "mte2"),
+    (Pipe::Mte3, "mte3"),
+    (Pipe::Fix, "fix"),
+];
+
+/// Names of the cores of an NPU in the text.
+const UNITS: [(Unit, &str); 2] = [(Unit::Vector, "vector"), (Unit::Cube, "cube")];
 
 fn name_of<T: PartialEq + Copy>(table: &[(T, &'static str)], v: T) -> &'static str {
     table.iter().find(|t| t.0 == v).map_or("?", |t| t.1)

@@ -2,8 +2,8 @@
 
 use std::collections::HashMap;
 
-use super::{ACCESSES, SPACES, by_name};
-use crate::kernel::{Access, BufId, Buffer, Element, Expr, ExprId, Kernel, Loop, Space, Stmt, VarId};
+use super::{ACCESSES, PIPES, SPACES, UNITS, by_name};
+use crate::kernel::{Access, BufId, Buffer, Element, Expr, ExprId, Handover, Kernel, Loop, OnNpu, Pipe, Space, Stmt, VarId};
 use crate::ops::ReduceOp;
 use crate::text::lexer::{Cursor, Kind, Parsed};
 use crate::text::{parse_dim, parse_symbol, parse_type};
@@ -91,6 +91,19 @@ impl<'a> Parser<'_, 'a> {
                 self.k.grid.push(d);
             }
         }
+        if self.c.eat("npu") {
+            let Some(unit) = by_name(&UNITS, self.c.word()) else { return self.c.error("expected `vector` or `cube`") };
+            self.c.advance();
+            let mut copies = vec![];
+            self.c.expect("(")?;
+            while !self.c.eat(")") {
+                if !copies.is_empty() {
+                    self.c.expect(",")?;
+                }
+                copies.push(self.c.int("a number of copies")?);
+            }
+            self.k.npu = Some(OnNpu { unit, copies });
+        }
         self.highest = self.k.grid.len() as u32;
         if self.c.eat("vars") {
             self.k.vars = self.c.int("a number of variables")?;
@@ -102,6 +115,12 @@ impl<'a> Parser<'_, 'a> {
     /// An identifier, or a string for a name that is none.
     fn name(&mut self, what: &str) -> Parsed<String> {
         if self.c.kind() == Kind::Str { self.c.string() } else { Ok(self.c.ident(what)?.to_string()) }
+    }
+
+    fn pipe(&mut self) -> Parsed<Pipe> {
+        let Some(p) = by_name(&PIPES, self.c.word()) else { return self.c.error("expected the name of a pipe") };
+        self.c.advance();
+        Ok(p)
     }
 
     fn buffer(&mut self, mut space: Space) -> Parsed<Buffer> {
@@ -221,7 +240,12 @@ impl<'a> Parser<'_, 'a> {
                 self.c.expect("*")?;
                 Stmt::Mma { acc, i, j, k, depth, a, b: self.element()?.0 }
             }
-            "wait" => {
+            "wait" | "signal" | "await" => {
+                let handover = if word == "wait" {
+                    None
+                } else {
+                    Some(Handover { from: self.pipe()?, to: self.pipe()?, signal: word == "signal" })
+                };
                 let mut buffers = vec![];
                 while self.c.sees("%") {
                     buffers.push(self.buffer_ref()?);
@@ -229,7 +253,7 @@ impl<'a> Parser<'_, 'a> {
                         break;
                     }
                 }
-                Stmt::Wait { buffers, reason: self.c.string()? }
+                Stmt::Wait { buffers, handover, reason: self.c.string()? }
             }
             _ => return self.c.error_at(at, format!("expected a statement, found `{word}`")),
         }))

@@ -4,7 +4,7 @@ use std::collections::HashMap;
 use std::fmt::Write;
 
 use super::expr::{COMPARE, constant, infix};
-use super::{ACCESSES, SPACES, name_of};
+use super::{ACCESSES, PIPES, SPACES, UNITS, name_of};
 use crate::dim::quote;
 use crate::kernel::{Access, BufId, Element, Expr, ExprId, Kernel, Loop, Space, Stmt};
 use crate::text::lexer::escape;
@@ -135,6 +135,9 @@ impl Printer<'_> {
             let grid = list(k.grid.iter().enumerate(), |(i, d)| format!("i{i} < {d}"));
             let _ = writeln!(self.out, "  grid ({grid})");
         }
+        if let Some(npu) = &k.npu {
+            let _ = writeln!(self.out, "  npu {} ({})", name_of(&UNITS, npu.unit), list(&npu.copies, |c| c.to_string()));
+        }
         let mut highest = k.grid.len() as u32;
         for_stmts(&k.body, &mut |s| {
             let mut bind = |v: crate::kernel::VarId| highest = highest.max(v.0.saturating_add(1));
@@ -225,9 +228,16 @@ impl Printer<'_> {
                 self.element(a, None),
                 self.element(b, None)
             ),
-            Stmt::Wait { buffers, reason } => {
+            Stmt::Wait { buffers, handover, reason } => {
                 let gap = if buffers.is_empty() { "" } else { " " };
-                format!("wait {}{gap}{}", list(buffers, |b| self.buffer(*b)), escape(reason))
+                let word = match handover {
+                    None => "wait".to_string(),
+                    Some(h) => {
+                        let end = if h.signal { "signal" } else { "await" };
+                        format!("{end} {} {}", name_of(&PIPES, h.from), name_of(&PIPES, h.to))
+                    }
+                };
+                format!("{word} {}{gap}{}", list(buffers, |b| self.buffer(*b)), escape(reason))
             }
         };
         let _ = writeln!(self.out, "{pad}{line}");

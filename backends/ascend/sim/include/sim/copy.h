@@ -41,6 +41,7 @@ struct Padding {
 
 void copy_in(const Window& dst, const uint8_t* src, uint32_t blocks, uint64_t bytes, uint64_t src_gap, uint64_t dst_gap, Site site);
 void copy_out(uint8_t* dst, const Window& src, uint32_t blocks, uint64_t bytes, uint64_t src_gap, uint64_t dst_gap, Site site);
+void copy_within(const Window& dst, const Window& src, uint64_t bytes, Site site);
 void copy_in_padded(const Window& dst, const uint8_t* src, const AscendC::DataCopyExtParams& p, const Padding& pad, Site site);
 void copy_out_padded(uint8_t* dst, const Window& src, const AscendC::DataCopyExtParams& p, Site site);
 // A count of bytes that a plain copy moves: whole blocks of 32; the rest is silently left out, and found.
@@ -68,6 +69,11 @@ template <class T> void DataCopy(const GlobalTensor<T>& dst, const LocalTensor<T
     sim::copy_out(reinterpret_cast<uint8_t*>(dst.GetPhyAddr()), src.window(), p.blockCount, p.blockLen * 32ull, p.srcStride * 32ull, p.dstStride * 32ull, site);
 }
 
+// Within the unified buffer; the vector unit does it.
+template <class T> void DataCopy(const LocalTensor<T>& dst, const LocalTensor<T>& src, uint32_t count, sim::Site site = sim::Site::here()) {
+    sim::copy_within(dst.window(), src.window(), sim::whole_blocks(uint64_t(count) * sizeof(T), sim::Pipe::V, site), site);
+}
+
 template <class T>
 void DataCopyPad(const LocalTensor<T>& dst, const GlobalTensor<T>& src, const DataCopyExtParams& p, const DataCopyPadExtParams<T>& pad, sim::Site site = sim::Site::here()) {
     sim::Padding padding{pad.isPad, pad.leftPadding, pad.rightPadding, sizeof(T), &pad.paddingValue};
@@ -77,6 +83,10 @@ void DataCopyPad(const LocalTensor<T>& dst, const GlobalTensor<T>& src, const Da
 template <class T> void DataCopyPad(const GlobalTensor<T>& dst, const LocalTensor<T>& src, const DataCopyExtParams& p, sim::Site site = sim::Site::here()) {
     sim::copy_out_padded(reinterpret_cast<uint8_t*>(dst.GetPhyAddr()), src.window(), p, site);
 }
+
+enum class CacheLine : uint8_t { SINGLE_CACHE_LINE, ENTIRE_DATA_CACHE };
+// Writes back what the scalar unit has written; here it is in memory at once.
+template <class T, CacheLine> void DataCacheCleanAndInvalid(const GlobalTensor<T>&) {}
 
 template <class T> void SetAtomicAdd() { sim::core().atomic = std::is_same<T, float>::value ? 'f' : std::is_same<T, half>::value ? 'h' : 'i'; }
 inline void SetAtomicNone() { sim::core().atomic = 0; }

@@ -80,6 +80,15 @@ template <class D> D converted(double x, AscendC::RoundMode mode) {
     }
 }
 
+// Between floats of one type a conversion makes whole numbers; otherwise it rounds to the nearest that there is.
+template <class D, class S> D converted_from(S a, AscendC::RoundMode mode) {
+    if constexpr (std::is_same<D, S>::value && !std::is_integral<D>::value) {
+        return D(float(rounded(double(float(a)), mode)));
+    } else {
+        return converted<D>(double(Wide<S>(a)), mode);
+    }
+}
+
 }  // namespace sim
 
 namespace AscendC {
@@ -156,7 +165,7 @@ template <class D, class S> void Cast(const LocalTensor<D>& dst, const LocalTens
         op.find(sim::Kind::Limit, std::string("a conversion from ") + sim::TypeName<S>::value + " to " + sim::TypeName<D>::value + " needs a rounding mode");
     const S* a = op.read(src, count);
     D* d = op.write(dst, count);
-    for (int32_t i = 0; a && d && i < count; i++) d[i] = sim::converted<D>(double(sim::Wide<S>(a[i])), mode);
+    for (int32_t i = 0; a && d && i < count; i++) d[i] = sim::converted_from<D>(a[i], mode);
     op.spend_on(sim::Rate::Simple, count, std::max<size_t>(2, std::max(sizeof(D), sizeof(S))));
 }
 

@@ -1,0 +1,448 @@
+//! The file of a kernel: header comment, function, buffers, the loop over grid points, and its statements.
+
+use std::fmt::Write as _;
+
+use beiming_ir::kernel::npu::{copy_pipe, is_mask, tile_bytes};
+use beiming_ir::kernel::{Access, BufId, Expr, ExprId, Handover, Kernel, OnNpu, Pipe, Space, Stmt, Unit};
+use beiming_ir::target::npu::{Generation, Npu};
+use beiming_ir::types::Dim;
+
+use super::text::{Printer, variable};
+use super::{copy, types, vector};
+
+/// Text under way.
+pub struct Writer<'k> {
+    /// The kernel.
+    pub k: &'k Kernel,
+    /// The chip.
+    pub npu: &'k Npu,
+    /// Spells scalars.
+    pub print: Printer<'k>,
+    /// Rows with a tail go through the scalar unit: the functions for it are needed.
+    pub tails: bool,
+    on: &'k OnNpu,
+    out: String,
+    depth: usize,
+}
+
+/// The whole file.
+pub fn write(k: &Kernel, npu: &Npu) -> Result<String, String> {
+    let on = k.npu.as_ref().ok_or("it is none for an NPU")?;
+    if on.copies.len() != k.locals.len() {
+        return Err(format!("copies of {} locals, of which there are {}", on.copies.len(), k.locals.len()));
+    }
+    let print = Printer { k, named: vec![] };
+    let mut w = Writer { k, npu, print, tails: false, on, out: String::new(), depth: 0 };
+    w.function()?;
+    let body = std::mem::take(&mut w.out);
+    w.header();
+    w.prelude(&body);
+    Ok(w.out + &body)
+}
+
+impl Writer<'_> {
+    /// A line at the present depth.
+    pub fn line(&mut self, s: &str) {
+        let pad = "    ".repeat(self.depth);
+        // Writing to a string cannot fail.
+        let _ = if s.is_empty() { writeln!(self.out) } else { writeln!(self.out, "{pad}{s}") };
+    }
+
+    /// A line that opens a block.
+    pub fn open(&mut self, s: &str) {
+        self.line(s);
+        self.depth += 1;
+    }
+
+    /// Closes a block.
+    pub fn close(&mut self) {
+        self.depth -= 1;
+        self.line("}");
+    }
+
+    /// Name of a buffer's tensor.
+    pub fn name(&self, b: BufId) -> String {
+        let name = &self.k.buffer(b).name;
+        if self.is_local(b) { name.clone() } else { format!("{name}Global") }
+    }
+
+    fn is_local(&self, b: BufId) -> bool {
+        b.index() >= self.k.params.len()
+    }
+
+    fn copies(&self, b: BufId) -> u8 {
+        self.on.copies[b.index() - self.k.params.len()]
+    }
+
+    fn header(&mut self) {
+        let k = self.k;
+        let shape = |s: &[Dim]| s.iter().map(|d| d.to_string()).collect::<Vec<_>>().join(", ");
+        self.line(&format!("// {}", k.name));
+        self.line("//");
+        // Names of ops are the compiler's own; nothing of the model's gets here.
+        self.line(&format!("// Fused: {}.", k.ops.join(", ")));
+        self.line("// Arguments:");
+        for p in &k.params {
+            let how = match p.access {
+                Access::Read => "read",
+                Access::Write => "written",
+                Access::ReadWrite => "read and written",
+            };
+            self.line(&format!("//   {}: {}[{}], {how}", p.name, p.dtype, shape(&p.shape)));
+        }
+        if !k.symbols.is_empty() {
+            let names: Vec<&str> = k.symbols.iter().map(|s| &**s).collect();
+            self.line(&format!("//   dims: int64_t[{}], the extents {}", names.len(), names.join(", ")));
+        }
+        let grid = if k.grid.is_empty() {
+            "1".to_string()
+        } else {
+            k.grid.iter().map(|d| d.to_string()).collect::<Vec<_>>().join(" x ")
+        };
+        self.line(&format!("// Grid: {grid} points, dealt out to the cores in turns."));
+        for (space, what, capacity) in [
+            (Space::Ub, "Unified buffer", self.npu.core.ub),
+            (Space::L1, "L1", self.npu.core.l1),
+            (Space::L0A, "L0A", self.npu.core.l0a),
+            (Space::L0B, "L0B", self.npu.core.l0b),
+            (Space::L0C, "L0C", self.npu.core.l0c),
+        ] {
+            let mut total = 0;
+            let mut lines = vec![];
+            for l in (0..k.locals.len()).filter(|l| k.locals[*l].space == space) {
+                let b = BufId((k.params.len() + l) as u32);
+                let (bytes, copies) = (tile_bytes(k, b), u64::from(self.copies(b)));
+                total += bytes * copies;
+                let local = &k.locals[l];
+                let kind = if is_mask(k, b) { "mask".to_string() } else { local.dtype.to_string() };
+                let times = if copies > 1 { format!("{copies} x ") } else { String::new() };
+                lines.push(format!(
+                    "//   {}: {kind}[{}], {times}{:.2} KiB",
+                    local.name,
+                    shape(&local.shape),
+                    bytes as f64 / 1024.0
+                ));
+            }
+            if !lines.is_empty() {
+                self.line(&format!("// {what}: {:.1} of {:.1} KiB", total as f64 / 1024.0, f64::from(capacity) / 1024.0));
+                lines.iter().for_each(|l| self.line(l));
+            }
+        }
+        self.line("#include \"kernel_operator.h\"");
+        self.line("");
+        self.line("using namespace AscendC;");
+        self.line("");
+    }
+
+    /// Functions that the body uses.
+    fn prelude(&mut self, body: &str) {
+        for (name, text) in
+            [("Smaller(", SMALLER), ("Larger(", LARGER), ("FloatOf(", FLOAT_OF), ("CopyIn(", COPY_IN), ("CopyOut(", COPY_OUT)]
+        {
+            if body.contains(name) {
+                self.out.push_str(text);
+                self.out.push('\n');
+            }
+        }
+    }
+
+    fn function(&mut self) -> Result<(), String> {
+        let k = self.k;
+        let params: Vec<String> = k.params.iter().map(|p| format!("GM_ADDR {}", p.name)).collect();
+        // Unnamed where there are no extents to read.
+        let dims = if k.symbols.is_empty() { "GM_ADDR" } else { "GM_ADDR dims" };
+        self.open(&format!("extern \"C\" __global__ __aicore__ void {}({}, {dims}) {{", k.name, params.join(", ")));
+        if self.npu.core.generation != Generation::V2002 {
+            let kind = if self.on.unit == Unit::Cube { "KERNEL_TYPE_AIC_ONLY" } else { "KERNEL_TYPE_AIV_ONLY" };
+            self.line(&format!("KERNEL_TASK_TYPE_DEFAULT({kind});"));
+        }
+        for (i, s) in k.symbols.iter().enumerate() {
+            self.line(&format!("const int64_t {s} = reinterpret_cast<__gm__ int64_t*>(dims)[{i}];"));
+        }
+        for p in &k.params {
+            let ty = types::name(p.dtype).ok_or_else(|| format!("elements of type {}", p.dtype))?;
+            let count = p.shape.iter().fold(Dim::Known(1), |a, d| a * d.clone());
+            let n = self.print.dim(&count).s;
+            self.line(&format!("GlobalTensor<{ty}> {}Global;", p.name));
+            self.line(&format!("{0}Global.SetGlobalBuffer(reinterpret_cast<__gm__ {ty}*>({0}), {n});", p.name));
+        }
+        self.buffers()?;
+        let points = k.grid.iter().fold(Dim::Known(1), |a, d| a * d.clone());
+        let points = self.print.dim(&points).s;
+        self.open(&format!("for (int64_t point = GetBlockIdx(); point < {points}; point += GetBlockNum()) {{"));
+        // The statements first: a coordinate that none of them uses has no line.
+        let before = std::mem::take(&mut self.out);
+        self.name_repeated();
+        self.block(&k.body)?;
+        let statements = std::mem::replace(&mut self.out, before);
+        let mut inner = Dim::Known(1);
+        let mut lines = vec![];
+        for (i, d) in k.grid.iter().enumerate().rev() {
+            let over = if inner.is(1) { "point".to_string() } else { format!("point / ({})", self.print.dim(&inner).s) };
+            let text = if i == 0 { over } else { format!("{over} % ({})", self.print.dim(d).s) };
+            if mentions(&statements, &format!("i{i}")) {
+                lines.push(format!("const int64_t i{i} = {text};"));
+            }
+            inner = inner * d.clone();
+        }
+        lines.iter().rev().for_each(|l| self.line(l));
+        self.out.push_str(&statements);
+        self.close();
+        self.close();
+        Ok(())
+    }
+
+    /// Queues for what is handed from pipe to pipe, plain buffers for the rest.
+    fn buffers(&mut self) -> Result<(), String> {
+        let k = self.k;
+        self.line("TPipe pipe;");
+        for (l, local) in k.locals.iter().enumerate() {
+            let b = BufId((k.params.len() + l) as u32);
+            let bytes = tile_bytes(k, b);
+            if self.queued(b) {
+                let position = position(local.space, self.producer(b)?);
+                self.line(&format!("TQue<TPosition::{position}, 1> {}Queue;", local.name));
+                self.line(&format!("pipe.InitBuffer({}Queue, {}, {bytes});", local.name, self.copies(b)));
+                continue;
+            }
+            let ty = self.element(b)?;
+            self.line(&format!("TBuf<TPosition::VECCALC> {}Buffer;", local.name));
+            self.line(&format!("pipe.InitBuffer({}Buffer, {bytes});", local.name));
+            self.line(&format!("LocalTensor<{ty}> {0} = {0}Buffer.Get<{ty}>();", local.name));
+        }
+        Ok(())
+    }
+
+    fn element(&self, b: BufId) -> Result<&'static str, String> {
+        let d = self.k.buffer(b).dtype;
+        types::name(d).ok_or_else(|| format!("elements of type {d}"))
+    }
+
+    /// True for a local that is handed over.
+    fn queued(&self, b: BufId) -> bool {
+        let mut found = false;
+        visit(&self.k.body, &mut |s| found |= matches!(s, Stmt::Wait { buffers, handover: Some(_), .. } if buffers.contains(&b)));
+        found
+    }
+
+    /// The pipe that fills a local that is handed over.
+    fn producer(&self, b: BufId) -> Result<Pipe, String> {
+        let mut first = None;
+        visit(&self.k.body, &mut |s| {
+            if let Stmt::Wait { buffers, handover: Some(Handover { to, signal: false, .. }), .. } = s
+                && buffers.contains(&b)
+                && first.is_none()
+            {
+                first = Some(*to);
+            }
+        });
+        first.ok_or_else(|| format!("`{}` is handed over and never awaited", self.k.buffer(b).name))
+    }
+
+    /// Gives names to scalars of the grid point that are used more than once.
+    fn name_repeated(&mut self) {
+        let k = self.k;
+        let mut uses = vec![0u32; k.exprs.len()];
+        visit(&k.body, &mut |s| scalars(s, &mut |e| uses[e.index()] += 1));
+        for i in (0..k.exprs.len()).rev() {
+            match &k.exprs[i] {
+                _ if uses[i] == 0 => {}
+                Expr::Binary(_, a, b) => [a, b].into_iter().for_each(|x| uses[x.index()] += 1),
+                Expr::Load(el, _) => el.index.iter().for_each(|x| uses[x.index()] += 1),
+                Expr::Unary(_, a) | Expr::Cast(_, a) => uses[a.index()] += 1,
+                Expr::Select(c, a, b) => [c, a, b].into_iter().for_each(|x| uses[x.index()] += 1),
+                _ => {}
+            }
+        }
+        let grid = k.grid.len() as u32;
+        let mut fixed = vec![false; k.exprs.len()];
+        let (mut starts, mut counts) = (0, 0);
+        for i in 0..k.exprs.len() {
+            let e = ExprId(i as u32);
+            fixed[i] = match &k.exprs[i] {
+                Expr::Const(_) | Expr::Dim(_) => true,
+                Expr::Var(v) => v.0 < grid,
+                Expr::Binary(op, a, b) => !op.is_compare() && fixed[a.index()] && fixed[b.index()],
+                _ => false,
+            };
+            let Expr::Binary(op, ..) = &k.exprs[i] else { continue };
+            let (true, true, Some(text)) = (fixed[i], uses[i] > 1, self.print.unnamed(e)) else { continue };
+            if text.known().is_some() {
+                continue;
+            }
+            let n = if matches!(op, beiming_ir::ops::BinaryOp::Min) { &mut counts } else { &mut starts };
+            let word = if matches!(op, beiming_ir::ops::BinaryOp::Min) { "count" } else { "at" };
+            let name = format!("{word}{n}");
+            *n += 1;
+            self.line(&format!("const int64_t {name} = {};", text.s));
+            self.print.named.push((e, name));
+        }
+    }
+
+    fn block(&mut self, body: &[Stmt]) -> Result<(), String> {
+        body.iter().try_for_each(|s| self.stmt(s))
+    }
+
+    fn stmt(&mut self, s: &Stmt) -> Result<(), String> {
+        match s {
+            Stmt::For { var, extent, body, .. } if vector::single(body).is_some() => {
+                let Some((dst, value, reduce)) = vector::single(body) else { return Ok(()) };
+                if reduce.is_some() {
+                    return Err("a reduction that is no instruction".into());
+                }
+                let count = self.print.scalar(*extent).ok_or("a count from data")?;
+                vector::instruction(self, *var, &count, dst, value)
+            }
+            Stmt::For { var, extent, body, .. } => {
+                let n = self.print.scalar(*extent).ok_or("a number of rounds from data")?.s;
+                let i = variable(*var);
+                self.open(&format!("for (int64_t {i} = 0; {i} < {n}; ++{i}) {{"));
+                self.block(body)?;
+                self.close();
+                Ok(())
+            }
+            Stmt::If { cond, then } => {
+                let c = self.print.scalar(*cond).ok_or("a condition on data")?.s;
+                self.open(&format!("if ({c}) {{"));
+                self.block(then)?;
+                self.close();
+                Ok(())
+            }
+            Stmt::Copy { vars, dst, src, fill } => {
+                let (from, to) = (self.k.buffer(src.buffer).space, self.k.buffer(dst.buffer).space);
+                match copy_pipe(from, to) {
+                    Some(Pipe::Mte2 | Pipe::Mte3) if from == Space::Ub || to == Space::Ub => {
+                        copy::write(self, vars, dst, src, *fill)
+                    }
+                    _ => Err(format!("a copy from {from:?} to {to:?}")),
+                }
+            }
+            Stmt::Wait { buffers, handover: Some(h), reason } => {
+                for b in buffers {
+                    self.hand_over(*b, *h, reason)?;
+                }
+                Ok(())
+            }
+            Stmt::Wait { reason, .. } => {
+                self.line(&format!("PipeBarrier<PIPE_ALL>();  // {reason}"));
+                Ok(())
+            }
+            Stmt::Mma { .. } => Err("a matrix product".into()),
+            Stmt::Vector { .. } => Err("an assignment outside of a loop over lanes".into()),
+        }
+    }
+
+    fn hand_over(&mut self, b: BufId, h: Handover, reason: &str) -> Result<(), String> {
+        let name = self.k.buffer(b).name.clone();
+        let ty = self.element(b)?;
+        let producer = self.producer(b)?;
+        let line = match (h.signal, h.from == producer) {
+            (false, false) => format!("LocalTensor<{ty}> {name} = {name}Queue.AllocTensor<{ty}>();"),
+            (true, true) => format!("{name}Queue.EnQue({name});"),
+            (false, true) => format!("{name} = {name}Queue.DeQue<{ty}>();"),
+            (true, false) => format!("{name}Queue.FreeTensor({name});"),
+        };
+        self.line(&format!("{line}  // {reason}"));
+        Ok(())
+    }
+}
+
+/// The queue position of a memory by the pipe that fills it.
+fn position(space: Space, producer: Pipe) -> &'static str {
+    match (space, producer) {
+        (Space::L1, _) => "A1",
+        (Space::L0A, _) => "A2",
+        (Space::L0B, _) => "B2",
+        (Space::L0C, _) => "CO1",
+        (_, Pipe::Mte2) => "VECIN",
+        _ => "VECOUT",
+    }
+}
+
+/// True where a text holds a name as a word of its own.
+fn mentions(text: &str, name: &str) -> bool {
+    let part = |c: char| c.is_ascii_alphanumeric() || c == '_';
+    text.match_indices(name).any(|(at, _)| !text[..at].ends_with(part) && !text[at + name.len()..].starts_with(part))
+}
+
+fn visit(body: &[Stmt], f: &mut dyn FnMut(&Stmt)) {
+    for s in body {
+        f(s);
+        match s {
+            Stmt::For { body, .. } | Stmt::If { then: body, .. } => visit(body, f),
+            _ => {}
+        }
+    }
+}
+
+/// The expressions a statement holds itself.
+fn scalars(s: &Stmt, f: &mut dyn FnMut(ExprId)) {
+    match s {
+        Stmt::For { extent, .. } => f(*extent),
+        Stmt::If { cond, .. } => f(*cond),
+        Stmt::Vector { dst, value, .. } => {
+            dst.index.iter().for_each(|e| f(*e));
+            f(*value);
+        }
+        Stmt::Copy { vars, dst, src, .. } => {
+            vars.iter().for_each(|v| f(v.1));
+            dst.index.iter().chain(&src.index).chain(&src.guard).for_each(|e| f(*e));
+        }
+        Stmt::Mma { depth, a, b, .. } => {
+            f(*depth);
+            a.index.iter().chain(&b.index).chain(&a.guard).chain(&b.guard).for_each(|e| f(*e));
+        }
+        Stmt::Wait { .. } => {}
+    }
+}
+
+const SMALLER: &str = "__aicore__ inline int64_t Smaller(int64_t a, int64_t b) { return a < b ? a : b; }\n";
+const LARGER: &str = "__aicore__ inline int64_t Larger(int64_t a, int64_t b) { return a < b ? b : a; }\n";
+const FLOAT_OF: &str = "__aicore__ inline float FloatOf(uint32_t bits) {
+    union {
+        uint32_t u;
+        float f;
+    } both = {bits};
+    return both.f;
+}
+";
+const COPY_IN: &str =
+    "// This chip copies whole blocks of 32 bytes: elements behind the last one come in through the scalar unit. What follows
+// them, up to `filled` and the end of the block, is zero.
+template <typename T>
+__aicore__ inline void CopyIn(const LocalTensor<T>& dst, const GlobalTensor<T>& src, uint32_t count, uint32_t filled) {
+    constexpr uint32_t perBlock = 32 / sizeof(T);
+    const uint32_t whole = count / perBlock * perBlock;
+    if (whole > 0) {
+        DataCopy(dst, src, whole);
+    }
+    const uint32_t end = ((filled > count ? filled : count) + perBlock - 1) / perBlock * perBlock;
+    if (whole < end) {
+        PipeBarrier<PIPE_ALL>();
+        for (uint32_t i = whole; i < end; ++i) {
+            dst.SetValue(i, i < count ? src.GetValue(i) : T(0));
+        }
+        PipeBarrier<PIPE_ALL>();
+    }
+}
+";
+const COPY_OUT: &str =
+    "// As CopyIn, the other way. The scalar unit writes through the data cache, which has to be emptied behind it; whole blocks
+// are in memory before a line of the cache is fetched.
+template <typename T>
+__aicore__ inline void CopyOut(const GlobalTensor<T>& dst, const LocalTensor<T>& src, uint32_t count) {
+    constexpr uint32_t perBlock = 32 / sizeof(T);
+    const uint32_t whole = count / perBlock * perBlock;
+    if (whole > 0) {
+        DataCopy(dst, src, whole);
+    }
+    if (whole < count) {
+        PipeBarrier<PIPE_ALL>();
+        for (uint32_t i = whole; i < count; ++i) {
+            dst.SetValue(i, src.GetValue(i));
+        }
+        DataCacheCleanAndInvalid<T, CacheLine::ENTIRE_DATA_CACHE>(dst);
+        PipeBarrier<PIPE_ALL>();
+    }
+}
+";

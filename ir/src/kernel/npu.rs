@@ -1,0 +1,57 @@
+//! What follows from a kernel's statements when an NPU runs them: which pipe an instruction goes to, what a local takes.
+
+use super::{BufId, Kernel, Pipe, Space, Stmt, local_bytes};
+use crate::types::DType;
+use crate::walk::for_stmts;
+
+/// The pipe that a copy between two memories goes through; `None` where no NPU has such a path.
+pub fn copy_pipe(from: Space, to: Space) -> Option<Pipe> {
+    Some(match (from, to) {
+        (Space::Memory, Space::Ub | Space::L1) => Pipe::Mte2,
+        (Space::Ub, Space::Memory) => Pipe::Mte3,
+        (Space::L1, Space::L0A | Space::L0B) => Pipe::Mte1,
+        (Space::L0C, Space::Memory) => Pipe::Fix,
+        (Space::Ub, Space::Ub) => Pipe::V,
+        _ => return None,
+    })
+}
+
+/// The pipe of one instruction: a copy, a product, or a loop of one assignment. `None`: a loop over several, or no instruction.
+pub fn pipe(k: &Kernel, s: &Stmt) -> Option<Pipe> {
+    match s {
+        Stmt::Copy { dst, src, .. } => copy_pipe(k.buffer(src.buffer).space, k.buffer(dst.buffer).space),
+        Stmt::Mma { .. } => Some(Pipe::M),
+        Stmt::Vector { .. } => Some(Pipe::V),
+        Stmt::For { .. } | Stmt::If { .. } | Stmt::Wait { .. } => None,
+    }
+}
+
+/// True for a local of truth values that instructions make and use as masks of one bit an element. One that a copy touches
+/// holds bytes as global memory does.
+pub fn is_mask(k: &Kernel, b: BufId) -> bool {
+    if k.buffer(b).dtype != DType::Bool {
+        return false;
+    }
+    let mut copied = false;
+    for_stmts(&k.body, &mut |s| {
+        if let Stmt::Copy { dst, src, .. } = s {
+            copied |= dst.buffer == b || src.buffer == b;
+        }
+    });
+    !copied
+}
+
+/// Bytes of one copy of a local: whole blocks of 32.
+pub fn tile_bytes(k: &Kernel, b: BufId) -> u64 {
+    let bytes = local_bytes(k.buffer(b));
+    if is_mask(k, b) { bytes.div_ceil(8).next_multiple_of(32) } else { bytes.next_multiple_of(32) }
+}
+
+/// Calls `f` for every copy of a kernel.
+pub fn for_each_copy(k: &Kernel, f: &mut dyn FnMut(&Stmt)) {
+    for_stmts(&k.body, &mut |s| {
+        if matches!(s, Stmt::Copy { .. }) {
+            f(s);
+        }
+    });
+}

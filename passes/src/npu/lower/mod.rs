@@ -1,0 +1,34 @@
+//! Lowering for an Ascend NPU: fused groups of the graph as kernels of the same IR as the CPU's, with buffers in the memories of
+//! a core. Every statement is one instruction of Ascend C or one copy; `sync` then makes the order between the pipes explicit.
+//!
+//! A group is taken by its family (`stream`: elementwise) or refused with the reason; what is refused runs on the host's CPU in
+//! the same plan.
+
+pub mod program;
+pub mod slots;
+mod stream;
+mod tile;
+mod translate;
+
+use beiming_ir::target::npu::Npu;
+
+use super::{legal, sync};
+use crate::lower::body::{BodyCx, is_anchor};
+use crate::lower::builder::Operand;
+
+/// Lowers a node's body to NPU kernels. The error says what the chip or this lowering lacks.
+pub fn lower(cx: &mut BodyCx, npu: &Npu) -> Result<(), String> {
+    if cx.outputs.len() != 1 {
+        return Err("groups with several results are not tiled for the NPU".into());
+    }
+    let anchors: Vec<usize> = (0..cx.body.nodes.len()).filter(|&i| is_anchor(&cx.body.nodes[i].op)).collect();
+    match anchors[..] {
+        [] => stream::lower(cx, npu, cx.result(), Operand::Output(0))?,
+        [a, ..] => return Err(format!("`{}` is not tiled for the NPU yet", cx.body.nodes[a].op.name())),
+    }
+    for call in &mut cx.calls {
+        sync::run(&mut call.kernel, npu)?;
+        legal::check(&call.kernel, npu)?;
+    }
+    Ok(())
+}

@@ -1,0 +1,163 @@
+//! The order between a core's pipes, made explicit. Every copy and every instruction is queued on its pipe; instructions of one
+//! pipe run in order, of two in any order unless something orders them. This pass derives what has to be ordered from the
+//! kernel's data dependences alone: a local that one pipe fills and another empties is handed over and handed back.
+//!
+//! ```text
+//! await  C -> P   %x   before the first statement that fills %x: its last reader is done
+//! signal P -> C   %x   after the last one that fills it
+//! await  P -> C   %x   before the first one that reads it
+//! signal C -> P   %x   after the last one
+//! ```
+//!
+//! With two copies of a local the filling of one overlaps with the use of the other: the same four statements, one round apart.
+
+use std::collections::BTreeSet;
+
+use beiming_ir::kernel::npu::{pipe, tile_bytes};
+use beiming_ir::kernel::{BufId, Element, Expr, ExprId, Handover, Kernel, OnNpu, Pipe, Space, Stmt, Unit};
+use beiming_ir::target::npu::Npu;
+
+/// Adds the handovers to a kernel and says how many copies its locals have. Errors where a local goes to and fro between pipes
+/// within one list of statements: a fault of the lowering.
+pub fn run(k: &mut Kernel, npu: &Npu) -> Result<(), String> {
+    let mut body = std::mem::take(&mut k.body);
+    let mut handed = BTreeSet::new();
+    for l in 0..k.locals.len() {
+        let b = BufId((k.params.len() + l) as u32);
+        if hand_over(k, &mut body, b)? {
+            handed.insert(l);
+        }
+    }
+    k.body = body;
+    let mut copies = vec![1; k.locals.len()];
+    for space in [Space::Ub, Space::L1, Space::L0A, Space::L0B, Space::L0C] {
+        let of = |n: u64| -> u64 {
+            let in_space = (0..k.locals.len()).filter(|l| k.locals[*l].space == space);
+            in_space.map(|l| tile_bytes(k, BufId((k.params.len() + l) as u32)) * if handed.contains(&l) { n } else { 1 }).sum()
+        };
+        if of(2) <= capacity(npu, space) {
+            handed.iter().filter(|l| k.locals[**l].space == space).for_each(|l| copies[*l] = 2);
+        }
+    }
+    let cube = k.locals.iter().any(|b| b.space == Space::L0C);
+    k.npu = Some(OnNpu { unit: if cube { Unit::Cube } else { Unit::Vector }, copies });
+    Ok(())
+}
+
+/// Bytes of a memory of a core.
+pub fn capacity(npu: &Npu, space: Space) -> u64 {
+    u64::from(match space {
+        Space::Ub => npu.core.ub,
+        Space::L1 => npu.core.l1,
+        Space::L0A => npu.core.l0a,
+        Space::L0B => npu.core.l0b,
+        Space::L0C => npu.core.l0c,
+        Space::Memory | Space::Panel | Space::Register => 0,
+    })
+}
+
+/// Adds the handovers of one local; false where one pipe alone uses it.
+fn hand_over(k: &Kernel, body: &mut Vec<Stmt>, b: BufId) -> Result<bool, String> {
+    let touching: Vec<(usize, BTreeSet<Pipe>)> = body
+        .iter()
+        .enumerate()
+        .map(|(i, s)| {
+            let mut pipes = BTreeSet::new();
+            pipes_of(k, s, b, &mut pipes);
+            (i, pipes)
+        })
+        .filter(|(_, p)| !p.is_empty())
+        .collect();
+    if let [(i, pipes)] = &touching[..]
+        && pipes.len() > 1
+    {
+        return match &mut body[*i] {
+            Stmt::For { body, .. } | Stmt::If { then: body, .. } => hand_over(k, body, b),
+            _ => Err(format!("`{}` is used by two pipes in one statement", k.buffer(b).name)),
+        };
+    }
+    let mut phases: Vec<(Pipe, usize, usize)> = vec![];
+    for (i, pipes) in touching {
+        let mut pipes = pipes.into_iter();
+        let (Some(p), None) = (pipes.next(), pipes.next()) else {
+            return Err(format!("`{}` is used by two pipes in one statement", k.buffer(b).name));
+        };
+        match phases.last_mut() {
+            Some(last) if last.0 == p => last.2 = i,
+            _ => phases.push((p, i, i)),
+        }
+    }
+    let [(from, start, filled), (to, used, end)] = phases[..] else {
+        return match phases.len() {
+            0 | 1 => Ok(false),
+            _ => Err(format!("`{}` goes to and fro between pipes", k.buffer(b).name)),
+        };
+    };
+    let name = &k.buffer(b).name;
+    let wait =
+        |from, to, signal, reason: String| Stmt::Wait { buffers: vec![b], handover: Some(Handover { from, to, signal }), reason };
+    // From the last to the first, so that positions stay.
+    body.insert(end + 1, wait(to, from, true, format!("{} is done with {name}", unit(to))));
+    body.insert(used, wait(from, to, false, format!("{} reads {name}", unit(to))));
+    body.insert(filled + 1, wait(from, to, true, format!("{name} is complete")));
+    body.insert(start, wait(to, from, false, format!("{} fills {name}, once its last reader is done", unit(from))));
+    Ok(true)
+}
+
+fn unit(p: Pipe) -> &'static str {
+    match p {
+        Pipe::S => "the scalar unit",
+        Pipe::V => "the vector unit",
+        Pipe::M => "the cube unit",
+        Pipe::Mte1 => "the load into the operand buffers",
+        Pipe::Mte2 => "the copy in",
+        Pipe::Mte3 => "the copy out",
+        Pipe::Fix => "the fixpipe",
+    }
+}
+
+/// The pipes that touch `b` within a statement.
+fn pipes_of(k: &Kernel, s: &Stmt, b: BufId, out: &mut BTreeSet<Pipe>) {
+    match s {
+        Stmt::For { body, .. } | Stmt::If { then: body, .. } => body.iter().for_each(|s| pipes_of(k, s, b, out)),
+        Stmt::Wait { .. } => {}
+        Stmt::Vector { dst, value, .. } => {
+            if dst.buffer == b || reads(k, *value, b) {
+                out.insert(Pipe::V);
+            }
+        }
+        Stmt::Copy { dst, src, .. } => touch(k, s, &[dst, src], b, out),
+        Stmt::Mma { acc, a, b: right, .. } => {
+            if *acc == b {
+                out.insert(Pipe::M);
+            }
+            touch(k, s, &[a, right], b, out);
+        }
+    }
+}
+
+fn touch(k: &Kernel, s: &Stmt, elements: &[&Element], b: BufId, out: &mut BTreeSet<Pipe>) {
+    if elements.iter().any(|e| e.buffer == b) {
+        out.extend(pipe(k, s));
+    }
+}
+
+/// True where an expression reads `b`.
+fn reads(k: &Kernel, root: ExprId, b: BufId) -> bool {
+    let mut stack = vec![root];
+    while let Some(e) = stack.pop() {
+        match &k.exprs[e.index()] {
+            Expr::Load(el, other) => {
+                if el.buffer == b {
+                    return true;
+                }
+                stack.extend(other);
+            }
+            Expr::Unary(_, a) | Expr::Cast(_, a) | Expr::Bitcast(_, a) => stack.push(*a),
+            Expr::Binary(_, a, c) => stack.extend([*a, *c]),
+            Expr::Select(c, a, d) => stack.extend([*c, *a, *d]),
+            Expr::Const(_) | Expr::Var(_) | Expr::Dim(_) => {}
+        }
+    }
+    false
+}
