@@ -33,6 +33,7 @@ demo: build runtime-aarch64
 # IR, passes and runtime first, without LLVM; then the rest.
 test: setup runtime runtime-aarch64
 	cargo test -q
+	cargo test -q -p beiming-runtime --features ascend --test acl
 	cargo test -q -p beiming-cpu -p beiming -p beiming-tests
 
 # The page of inspect --html in headless Chromium; screenshots go to build/page. Not a part of test: it installs a browser.

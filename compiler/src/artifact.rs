@@ -6,7 +6,7 @@ use std::path::Path;
 use beiming_cpu::Code;
 use beiming_ir::kernel::Access;
 use beiming_ir::ops::Op;
-use beiming_ir::plan::{Place, Plan, Program, SlotId, Step};
+use beiming_ir::plan::{Place, Plan, Program, Side, SlotId, Step};
 use beiming_ir::target::Target;
 use beiming_ir::types::Dim;
 use beiming_runtime::format::{self as format, container, manifest};
@@ -71,6 +71,7 @@ fn describe(model: &str, program: &Program, code: &Code) -> Result<manifest::Man
         let params = k.params.iter().map(|p| Ok(manifest::Param { dtype: dtype(p.dtype)?, write: p.access != Access::Read }));
         Ok(manifest::Kernel {
             symbol: symbol.clone(),
+            device: None,
             scratch: k.scratch(),
             params: params.collect::<Result<_, WriteError>>()?,
             symbols: k.symbols.iter().map(ToString::to_string).collect(),
@@ -81,6 +82,7 @@ fn describe(model: &str, program: &Program, code: &Code) -> Result<manifest::Man
         model: model.into(),
         compiler: format!("beiming {}", env!("CARGO_PKG_VERSION")),
         target: target(&program.target),
+        device: None,
         symbols: plan.symbols.0.iter().map(|(n, r)| (n.to_string(), manifest::Range { lo: r.lo, hi: r.hi })).collect(),
         inputs: plan.inputs.iter().map(port).collect(),
         outputs: plan.outputs.iter().map(port).collect(),
@@ -152,6 +154,13 @@ fn steps(list: &[Step]) -> Result<Vec<manifest::Step>, WriteError> {
                     manifest::Step::Host { op: host_op(op)?, args: ids(args), results: ids(results), name: name.to_string() }
                 }
                 Step::Copy { src, dst } => manifest::Step::Copy { src: src.0, dst: dst.0 },
+                Step::Transfer { slot, to } => manifest::Step::Transfer {
+                    slot: slot.0,
+                    to: match to {
+                        Side::Host => manifest::Side::Host,
+                        Side::Device => manifest::Side::Device,
+                    },
+                },
                 Step::Store { src, dst, at } => manifest::Step::Store { src: src.0, dst: dst.0, at: at.0 },
                 Step::ReadDim { symbol, from } => manifest::Step::ReadDim { symbol: symbol.to_string(), from: from.0 },
                 Step::If { cond, then, otherwise } => {

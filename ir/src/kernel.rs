@@ -16,6 +16,7 @@ use std::sync::Arc;
 
 use crate::graph::id;
 use crate::ops::{BinaryOp, ReduceOp, UnaryOp};
+use crate::plan::Side;
 use crate::tensor::Num;
 use crate::types::{DType, Dim};
 
@@ -330,6 +331,12 @@ impl Kernel {
             Expr::Select(_, a, _) => self.dtype(*a),
             Expr::Cast(d, _) | Expr::Bitcast(d, _) => *d,
         }
+    }
+
+    /// Where it runs: on the device if a buffer lies in a memory of its cores.
+    pub fn side(&self) -> Side {
+        let on_core = |s| matches!(s, Space::L1 | Space::L0A | Space::L0B | Space::L0C | Space::Ub);
+        if self.locals.iter().any(|b| on_core(b.space)) { Side::Device } else { Side::Host }
     }
 
     /// Bytes of scratch a thread needs: the `Panel` locals, each on 64 bytes, in order.

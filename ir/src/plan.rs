@@ -106,6 +106,25 @@ pub struct Plan {
     pub steps: Vec<Step>,
 }
 
+/// Whose memory, and whose cores. A kernel runs where [`Kernel::side`] says, every other step on the host.
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Debug)]
+pub enum Side {
+    /// The CPU.
+    Host,
+    /// The NPU.
+    Device,
+}
+
+impl Side {
+    /// The other one.
+    pub fn other(self) -> Side {
+        match self {
+            Side::Host => Side::Device,
+            Side::Device => Side::Host,
+        }
+    }
+}
+
 /// One step.
 #[derive(Clone, PartialEq, Debug)]
 pub enum Step {
@@ -128,6 +147,14 @@ pub enum Step {
         src: SlotId,
         /// To.
         dst: SlotId,
+    },
+    /// Copies a buffer to the same place on the other side. The two sides have arenas, inputs and outputs of the same layout;
+    /// weights are on both from the start.
+    Transfer {
+        /// Which.
+        slot: SlotId,
+        /// Where to.
+        to: Side,
     },
     /// Copies `src` to row `at` (an `i64[]` buffer) of `dst`.
     Store {

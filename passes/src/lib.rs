@@ -19,6 +19,7 @@ pub mod report;
 pub mod saturate;
 mod simplify;
 pub mod tile;
+pub mod transfer;
 
 use std::collections::BTreeSet;
 

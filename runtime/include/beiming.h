@@ -43,6 +43,8 @@ typedef enum {
   BEIMING_STATUS_BUSY = 14,
   // A fault of the runtime.
   BEIMING_STATUS_INTERNAL = 15,
+  // A call to the device's driver failed.
+  BEIMING_STATUS_DEVICE = 16,
 } beiming_status;
 
 // Element type of a tensor. Types narrower than 8 bits occupy one whole byte an element. The numbers are part of the C

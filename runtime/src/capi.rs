@@ -54,6 +54,8 @@ pub enum beiming_status {
     BUSY = 14,
     /// A fault of the runtime.
     INTERNAL = 15,
+    /// A call to the device's driver failed.
+    DEVICE = 16,
 }
 
 /// An opened artifact. May be used by any thread.
@@ -136,6 +138,7 @@ impl Error {
             Error::Argument(_) => beiming_status::ARGUMENT,
             Error::Busy => beiming_status::BUSY,
             Error::Internal(_) => beiming_status::INTERNAL,
+            Error::Device { .. } => beiming_status::DEVICE,
         }
     }
 }

@@ -1,7 +1,7 @@
 //! Loading an artifact's code: an ELF shared library without dependencies, from memory.
 //!
 //! The library exports one symbol, `beiming_kernels`: `struct { uint32_t abi, count; kernel *kernels[count]; }` with the
-//! kernels in the order of the manifest.
+//! kernels of the CPU in the order of the manifest.
 
 use std::ffi::c_void;
 use std::fs::File;
@@ -33,11 +33,15 @@ pub struct Code {
     kernels: Vec<KernelFn>,
     // The library before the file: the loader knows the library by the file's name `/proc/self/fd/N`, so the number must not
     // be given to another file while the library is loaded.
-    _library: Library,
-    _file: File,
+    _loaded: Option<(Library, File)>,
 }
 
 impl Code {
+    /// No code: every kernel runs on a device.
+    pub fn none() -> Code {
+        Code { kernels: vec![], _loaded: None }
+    }
+
     /// Loads `elf`, which must be for this machine (see [`crate::cpu::check`]) and have `count` kernels.
     ///
     /// # Safety
@@ -67,10 +71,10 @@ impl Code {
         let kernels = unsafe { std::slice::from_raw_parts(table.add(1).cast::<Option<KernelFn>>(), count) };
         let kernels: Option<Vec<KernelFn>> = kernels.iter().copied().collect();
         let kernels = kernels.ok_or_else(|| Error::Load("its table has a null pointer".into()))?;
-        Ok(Code { kernels, _library: library, _file: file })
+        Ok(Code { kernels, _loaded: Some((library, file)) })
     }
 
-    /// A kernel by its position.
+    /// A kernel by its position in the table.
     pub fn kernel(&self, i: u32) -> KernelFn {
         self.kernels[i as usize]
     }

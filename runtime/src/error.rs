@@ -82,6 +82,16 @@ pub enum Error {
         /// What for.
         purpose: &'static str,
     },
+    /// A call to the device's driver failed.
+    #[error("{call}{}: {what}", code_text(*code))]
+    Device {
+        /// The function.
+        call: String,
+        /// Its result; 0 where it was not called at all.
+        code: i32,
+        /// What that means, and what the driver says.
+        what: String,
+    },
     /// A call of the C interface is wrong.
     #[error("invalid argument: {0}")]
     Argument(String),
@@ -91,6 +101,10 @@ pub enum Error {
     /// A fault of the runtime itself.
     #[error("internal error of the runtime: {0}")]
     Internal(String),
+}
+
+fn code_text(code: i32) -> String {
+    if code == 0 { String::new() } else { format!(" ({code})") }
 }
 
 /// Result of the runtime.

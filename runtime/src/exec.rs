@@ -5,7 +5,7 @@ use std::time::Instant;
 
 use crate::dims::DimId;
 use crate::error::{Error, Result};
-use crate::format::manifest::Place;
+use crate::format::manifest::{Place, Side};
 use crate::host::{self, Array, Count};
 use crate::launch::{Call, share};
 use crate::module::Module;
@@ -14,12 +14,22 @@ use crate::program::{Launch, Program, SlotId, Step};
 use crate::session::{State, byte_size};
 use crate::tensor::Output;
 
+/// What a launch is asked for.
+struct Numbers {
+    dims: Vec<i64>,
+    grid: i64,
+    flops: i64,
+    bytes: i64,
+}
+
 /// One run.
 pub(crate) struct Exec<'a, 'o> {
     pub module: &'a Module,
     pub program: &'a Program,
     pub pool: Option<&'a mut Pool>,
     pub state: &'a mut State,
+    #[cfg(feature = "ascend")]
+    pub image: Option<&'a mut crate::acl::image::Image>,
     /// Elements of the inputs, aligned to their types and as many as their shapes say.
     pub inputs: Vec<*const u8>,
     pub outputs: &'a mut [Output<'o>],
@@ -63,7 +73,12 @@ impl Exec<'_, '_> {
     }
 
     fn step(&mut self, step: &Step) -> Result<()> {
+        if !self.is_device_step(step) {
+            self.settle()?;
+        }
         match step {
+            Step::Launch(l) if self.program.on_device[l.kernel as usize] => self.timed(l.id, |e| e.launch_on_device(l)),
+            Step::Transfer { id, slot, to } => self.timed(*id, |e| e.transfer(*id, *slot, *to)),
             Step::Launch(l) => self.timed(l.id, |e| e.launch(l)),
             Step::Host { id, op, args, results } => self.timed(*id, |e| e.host(*id, op, args, results)),
             Step::Copy { id, src, dst } => self.timed(*id, |e| {
@@ -101,6 +116,14 @@ impl Exec<'_, '_> {
         }
     }
 
+    fn is_device_step(&self, step: &Step) -> bool {
+        match step {
+            Step::Launch(l) => self.program.on_device[l.kernel as usize],
+            Step::Transfer { .. } => true,
+            _ => false,
+        }
+    }
+
     fn timed(&mut self, id: u32, f: impl FnOnce(&mut Self) -> Result<()>) -> Result<()> {
         if self.state.times.is_empty() {
             return f(self);
@@ -117,25 +140,16 @@ impl Exec<'_, '_> {
 
     fn launch(&mut self, l: &Launch) -> Result<()> {
         let name = &self.program.names[l.id as usize];
-        let dims = l.dims.iter().map(|&d| self.dim(d, name)).collect::<Result<Vec<i64>>>()?;
-        let grid = self.dim(l.grid, name)?;
-        let (flops, bytes) = (self.dim(l.flops, name)?, self.dim(l.bytes, name)?);
+        let Numbers { dims, grid, flops, bytes } = self.numbers(l)?;
         let mut params: Vec<*mut c_void> = Vec::with_capacity(l.args.len());
         for &a in &l.args {
             // The size is known: the kernel's view of the buffer lies in its place.
             self.bytes(a, name)?;
             params.push(self.ptr(a).cast());
         }
-        if let Some(t) = self.state.times.get_mut(l.id as usize) {
-            t.flops += flops.max(0) as u64;
-            t.bytes += bytes.max(0) as u64;
-            if t.kernel.is_empty() {
-                t.kernel.clone_from(&self.module.manifest().kernels[l.kernel as usize].symbol);
-            }
-        }
         let share = share(grid, flops, bytes, self.pool.as_ref().map_or(1, |p| p.threads()));
         let call = Call {
-            kernel: self.module.code.kernel(l.kernel),
+            kernel: self.module.code.kernel(self.program.code_index[l.kernel as usize]),
             params: &params,
             dims: &dims,
             grid,
@@ -145,6 +159,22 @@ impl Exec<'_, '_> {
         // SAFETY: every buffer has the bytes of its shape at these dimension values, aligned to its type; scratch has
         // `stride` bytes, the most any kernel needs, for every thread of the pool. The rest is the compiler's promise.
         unsafe { call.run(self.pool.as_deref_mut(), share) }
+    }
+
+    /// A launch's numbers at the values of this run; its work is counted.
+    fn numbers(&mut self, l: &Launch) -> Result<Numbers> {
+        let name = &self.program.names[l.id as usize];
+        let dims = l.dims.iter().map(|&d| self.dim(d, name)).collect::<Result<Vec<i64>>>()?;
+        let grid = self.dim(l.grid, name)?;
+        let (flops, bytes) = (self.dim(l.flops, name)?, self.dim(l.bytes, name)?);
+        if let Some(t) = self.state.times.get_mut(l.id as usize) {
+            t.flops += flops.max(0) as u64;
+            t.bytes += bytes.max(0) as u64;
+            if t.kernel.is_empty() {
+                t.kernel.clone_from(&self.module.manifest().kernels[l.kernel as usize].symbol);
+            }
+        }
+        Ok(Numbers { dims, grid, flops, bytes })
     }
 
     fn store(&mut self, src: SlotId, dst: SlotId, at: SlotId) -> Result<()> {
@@ -349,5 +379,56 @@ impl Exec<'_, '_> {
         // SAFETY: eight bytes, see above.
         unsafe { self.ptr(slot).cast::<i64>().write_unaligned(value) };
         Ok(())
+    }
+}
+
+#[cfg(feature = "ascend")]
+impl Exec<'_, '_> {
+    /// Waits for the device before the host goes on.
+    pub fn settle(&mut self) -> Result<()> {
+        self.image.as_mut().map_or(Ok(()), |i| i.settle())
+    }
+
+    fn launch_on_device(&mut self, l: &Launch) -> Result<()> {
+        let name = &self.program.names[l.id as usize];
+        let numbers = self.numbers(l)?;
+        let place = |&a: &SlotId| Ok((self.program.slots[a as usize].place, self.bytes(a, name)?));
+        let args = l.args.iter().map(place).collect::<Result<Vec<(Place, usize)>>>()?;
+        let timed = !self.state.times.is_empty();
+        let cores = self.module.manifest().kernels[l.kernel as usize].device.map_or(0, |d| d.cores);
+        let Some(image) = self.image.as_mut() else { return Err(Error::Internal("no device was opened".into())) };
+        // SAFETY: the plan's steps have put the buffers there, of the bytes of their shapes; the rest is the compiler's promise.
+        unsafe { image.launch(l.kernel, numbers.grid.min(cores.into()), &args, &numbers.dims) }?;
+        if timed { image.settle() } else { Ok(()) }
+    }
+
+    fn transfer(&mut self, id: u32, slot: SlotId, to: Side) -> Result<()> {
+        let (bytes, host) = (self.bytes(slot, "transfer")?, self.ptr(slot));
+        let place = self.program.slots[slot as usize].place;
+        if let Some(t) = self.state.times.get_mut(id as usize) {
+            t.bytes += bytes as u64;
+        }
+        let Some(image) = self.image.as_mut() else { return Err(Error::Internal("no device was opened".into())) };
+        // SAFETY: the buffer has these many bytes, and no step of the host runs before `settle`.
+        match to {
+            Side::Device => unsafe { image.bring(id, place, host, bytes) },
+            Side::Host => unsafe { image.fetch(id, place, host, bytes) },
+        }
+    }
+}
+
+/// Without the feature a session refuses such plans before it runs them.
+#[cfg(not(feature = "ascend"))]
+impl Exec<'_, '_> {
+    pub fn settle(&mut self) -> Result<()> {
+        Ok(())
+    }
+
+    fn launch_on_device(&mut self, _: &Launch) -> Result<()> {
+        Err(Error::Internal("a kernel of a device".into()))
+    }
+
+    fn transfer(&mut self, _: u32, _: SlotId, _: Side) -> Result<()> {
+        Err(Error::Internal("a copy to a device".into()))
     }
 }

@@ -5,6 +5,7 @@
 //!   `cpu` knows whether this machine can run it.
 //! - [`Session`] is the memory and the threads of one run at a time: [`dims`] gives the shapes, `arena` the memory, `exec`
 //!   goes through the steps, `launch` splits a kernel over the `pool`, [`host`] has the algorithms that are no kernels.
+//! - `acl` (feature `ascend`) is the NPU's side of a session: its memory, copies and launches, through AscendCL.
 //! - [`capi`] is the C interface; `include/beiming.h` is generated from it.
 //!
 //! ```no_run
@@ -19,6 +20,8 @@
 //! # Ok::<(), beiming_runtime::Error>(())
 //! ```
 
+#[cfg(feature = "ascend")]
+pub mod acl;
 pub mod arena;
 pub mod capi;
 mod code;

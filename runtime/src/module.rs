@@ -55,10 +55,15 @@ impl Module {
         let manifest = artifact.manifest()?;
         let weights = artifact.section(WEIGHTS).unwrap_or_default();
         let program = Program::new(&manifest, weights.len() as u64)?;
-        let elf = artifact.required(CODE)?;
-        cpu::check(&manifest.target, elf)?;
-        // SAFETY: that the artifact is trusted as a program is required of whoever opens it; the machine has been checked.
-        let code = unsafe { Code::load(elf, manifest.kernels.len()) }?;
+        let count = program.on_device.iter().filter(|d| !**d).count();
+        let code = if count == 0 && manifest.device.is_some() {
+            Code::none()
+        } else {
+            let elf = artifact.required(CODE)?;
+            cpu::check(&manifest.target, elf)?;
+            // SAFETY: that the artifact is trusted as a program is required of whoever opens it; the machine has been checked.
+            unsafe { Code::load(elf, count) }?
+        };
         let info = |p: &Port| {
             let s = &program.slots[p.slot as usize];
             PortInfo {

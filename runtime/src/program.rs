@@ -7,7 +7,7 @@ use crate::arena::ALIGN;
 use crate::dims::{DimId, Dims, SymbolId};
 use crate::error::{Error, Result};
 use crate::format::DType;
-use crate::format::manifest::{self as m, Manifest, Place, Range};
+use crate::format::manifest::{self as m, Manifest, Place, Range, Side};
 use crate::host;
 
 /// Number of a buffer.
@@ -35,6 +35,10 @@ pub struct Program {
     pub arena: u64,
     /// Bytes of scratch for each kernel.
     pub scratch: Vec<u64>,
+    /// Whether each kernel runs on the device.
+    pub on_device: Vec<bool>,
+    /// Position of each kernel of the CPU in the code's table.
+    pub code_index: Vec<u32>,
     /// What to do.
     pub steps: Vec<Step>,
     /// Names of the steps that do work, for messages and profiles: of the model's nodes, or of what the step is.
@@ -84,6 +88,15 @@ pub enum Step {
         src: SlotId,
         /// To.
         dst: SlotId,
+    },
+    /// A copy of a buffer to the same place on the other side.
+    Transfer {
+        /// Name.
+        id: u32,
+        /// Which.
+        slot: SlotId,
+        /// Where to.
+        to: Side,
     },
     /// A copy to a row of a buffer.
     Store {
@@ -198,6 +211,12 @@ impl Program {
             weights: manifest.weights.iter().map(|w| (w.offset, w.bytes)).collect(),
             arena: manifest.arena,
             scratch: manifest.kernels.iter().map(|k| k.scratch).collect(),
+            code_index: manifest
+                .kernels
+                .iter()
+                .scan(0, |next, k| Some(std::mem::replace(next, *next + u32::from(k.device.is_none()))))
+                .collect(),
+            on_device: manifest.kernels.iter().map(|k| k.device.is_some()).collect(),
             steps,
             names,
             dims,
@@ -316,6 +335,13 @@ impl Builder<'_> {
                 access(slots, *dst, true, "copy")?;
                 Step::Copy { id: self.name("copy"), src: *src, dst: *dst }
             }
+            m::Step::Transfer { slot, to } => {
+                if self.manifest.device.is_none() {
+                    return bad("a copy to or from a device, and no device in the manifest");
+                }
+                access(slots, *slot, *to == Side::Host, "transfer")?;
+                Step::Transfer { id: self.name("transfer"), slot: *slot, to: *to }
+            }
             m::Step::Store { src, dst, at } => {
                 let (s, d) = (access(slots, *src, false, "store")?, access(slots, *dst, true, "store")?);
                 if s.dtype != d.dtype || s.shape.len() + 1 != d.shape.len() {
@@ -359,6 +385,9 @@ impl Builder<'_> {
         let Some(k) = self.manifest.kernels.get(kernel as usize) else {
             return bad(format!("step `{name}` calls kernel {kernel}, which does not exist"));
         };
+        if k.device.is_some() && self.manifest.device.is_none() {
+            return bad(format!("kernel `{}` is for a device, and there is none in the manifest", k.symbol));
+        }
         if k.params.len() != args.len() || k.symbols.len() != dims.len() {
             return bad(format!("step `{name}` does not pass what kernel `{}` takes", k.symbol));
         }

@@ -52,6 +52,8 @@ pub struct Session {
     module: Arc<Module>,
     options: Options,
     pool: Option<Pool>,
+    #[cfg(feature = "ascend")]
+    image: Option<crate::acl::image::Image>,
     state: State,
 }
 
@@ -75,8 +77,32 @@ pub(crate) struct State {
 }
 
 impl Session {
-    /// A session with its own arena and threads.
+    /// A session with its own arena and threads. Where the artifact has kernels for an NPU, the first one is opened; see
+    /// `Session::on_device` for others.
     pub fn new(module: &Arc<Module>, options: Options) -> Result<Session> {
+        if let Some(_device) = &module.manifest().device {
+            #[cfg(feature = "ascend")]
+            return Session::on_device(module, options, &crate::acl::Device::open(&Default::default())?);
+            #[cfg(not(feature = "ascend"))]
+            return Err(Error::Target {
+                target: _device.target.clone(),
+                what: "this runtime was built without support for NPUs (feature `ascend`)".into(),
+            });
+        }
+        Session::on_host(module, options)
+    }
+
+    /// A session whose device steps run on `device`, which other sessions may use, too.
+    #[cfg(feature = "ascend")]
+    pub fn on_device(module: &Arc<Module>, options: Options, device: &Arc<crate::acl::Device>) -> Result<Session> {
+        let mut session = Session::on_host(module, options)?;
+        if module.manifest().device.is_some() {
+            session.image = Some(crate::acl::image::Image::new(module, device)?);
+        }
+        Ok(session)
+    }
+
+    fn on_host(module: &Arc<Module>, options: Options) -> Result<Session> {
         let program = &module.program;
         let cores = || std::thread::available_parallelism().map_or(1, |n| n.get());
         let threads = if options.threads == 0 { cores().min(MAX_THREADS) } else { options.threads };
@@ -101,7 +127,14 @@ impl Session {
         // No inputs have been seen: no shape equals this one.
         state.shapes.push(-1);
         let pool = if threads > 1 { Some(Pool::new(threads)?) } else { None };
-        let mut session = Session { module: module.clone(), options, pool, state };
+        let mut session = Session {
+            module: module.clone(),
+            options,
+            pool,
+            #[cfg(feature = "ascend")]
+            image: None,
+            state,
+        };
         session.reset_profile();
         Ok(session)
     }
@@ -137,10 +170,23 @@ impl Session {
             self.state.poison(program);
             outputs.iter_mut().for_each(Output::poison);
         }
-        let mut exec =
-            Exec { module: &module, program, pool: self.pool.as_mut(), state: &mut self.state, inputs: pointers, outputs };
+        #[cfg(feature = "ascend")]
+        self.image.as_mut().map_or(Ok(()), |i| i.begin())?;
+        let mut exec = Exec {
+            module: &module,
+            program,
+            pool: self.pool.as_mut(),
+            #[cfg(feature = "ascend")]
+            image: self.image.as_mut(),
+            state: &mut self.state,
+            inputs: pointers,
+            outputs,
+        };
         exec.prepare_outputs()?;
-        exec.steps(&program.steps)?;
+        // Also after a failure: what is on the stream uses memory of this run.
+        let done = exec.steps(&program.steps);
+        let settled = exec.settle();
+        done.and(settled)?;
         exec.finish_outputs()
     }
 

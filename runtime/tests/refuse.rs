@@ -173,7 +173,7 @@ fn values_at_run_time() {
         (vec![store.clone(), read.clone()], i64::MAX, "does not exist"),
         (vec![store, read], 3, ""),
     ] {
-        let mut m = Model { manifest: base.clone(), weights: vec![] };
+        let mut m = Model { manifest: base.clone(), weights: vec![], sources: vec![] };
         m.manifest["steps"] = json!(steps);
         if expected == "-" {
             assert!(matches!(refused(&m.bytes()), Error::Inconsistent(_)));

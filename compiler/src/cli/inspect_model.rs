@@ -135,6 +135,7 @@ fn count_steps(list: &[Step], calls: &mut [usize], steps: &mut BTreeMap<&'static
             }
             Step::Host { .. } => "host",
             Step::Copy { .. } => "copy",
+            Step::Transfer { .. } => "transfer",
             Step::Store { .. } => "store",
             Step::ReadDim { .. } => "read_dim",
             Step::If { then, otherwise, .. } => {

@@ -1,11 +1,11 @@
 //! The meaning of a program: its steps in order on the evaluators of kernels and ops, over an arena laid out as planned. The
 //! arena starts poisoned (every float a NaN), so that a buffer read before it is written, or two that share bytes while both
-//! are alive, show in the results.
+//! are alive, show in the results. Host and device have memories of their own: a copy that the plan forgot shows, too.
 
 use super::{Dims, EvalError, kernel, op};
 use crate::graph::Graph;
 use crate::kernel::Access;
-use crate::plan::{Launch, Place, Program, Slot, SlotId, Step};
+use crate::plan::{Launch, Place, Program, Side, Slot, SlotId, Step};
 use crate::tensor::{Data, Num, Tensor};
 use crate::types::{DType, Dim};
 
@@ -30,9 +30,20 @@ struct Machine<'a> {
     p: &'a Program,
     inputs: &'a [Tensor],
     dims: Dims,
+    /// Of the host and of the device.
+    memories: [Memory; 2],
+    /// Whose memory the current step uses.
+    side: Side,
+    weights: Vec<Data>,
+}
+
+/// What one side holds.
+#[derive(Default)]
+struct Memory {
     arena: Vec<u8>,
     outputs: Vec<Vec<u8>>,
-    weights: Vec<Data>,
+    /// On the device: the inputs copied there.
+    inputs: Vec<Option<Vec<u8>>>,
 }
 
 impl<'a> Machine<'a> {
@@ -48,7 +59,11 @@ impl<'a> Machine<'a> {
             .collect::<Result<_, _>>()?;
         let arena = usize::try_from(p.plan.arena).ok().filter(|n| *n < 1 << 40);
         let arena = arena.ok_or_else(|| EvalError(format!("an arena of {} bytes", p.plan.arena)))?;
-        let mut m = Machine { p, inputs, dims: Dims::new(), arena: vec![POISON; arena], outputs: vec![], weights };
+        let both = p.kernels.iter().any(|k| k.side() == Side::Device);
+        let host = Memory { arena: vec![POISON; arena], ..Memory::default() };
+        let device =
+            Memory { arena: vec![POISON; if both { arena } else { 0 }], inputs: vec![None; inputs.len()], ..Memory::default() };
+        let mut m = Machine { p, inputs, dims: Dims::new(), memories: [host, device], side: Side::Host, weights };
         for (port, t) in p.plan.inputs.iter().zip(inputs) {
             m.bind(&port.name, port.slot, t)?;
         }
@@ -98,17 +113,18 @@ impl<'a> Machine<'a> {
         match slot.place {
             Place::Arena(at) => {
                 let at = usize::try_from(at).map_err(|_| outside())?;
-                self.arena.get_mut(at..at.saturating_add(bytes)).ok_or_else(outside)
+                self.memories[self.side as usize].arena.get_mut(at..at.saturating_add(bytes)).ok_or_else(outside)
             }
             Place::Output(n) => {
                 let n = n as usize;
-                if self.outputs.len() <= n {
-                    self.outputs.resize(n + 1, vec![]);
+                let outputs = &mut self.memories[self.side as usize].outputs;
+                if outputs.len() <= n {
+                    outputs.resize(n + 1, vec![]);
                 }
-                if self.outputs[n].len() < bytes {
-                    self.outputs[n].resize(bytes, POISON);
+                if outputs[n].len() < bytes {
+                    outputs[n].resize(bytes, POISON);
                 }
-                Ok(&mut self.outputs[n][..bytes])
+                Ok(&mut outputs[n][..bytes])
             }
             Place::Input(_) | Place::Weight(_) => EvalError::fail(format!("writes slot {}, which is an input or a weight", s.0)),
         }
@@ -120,6 +136,10 @@ impl<'a> Machine<'a> {
             b.ok_or_else(|| EvalError(format!("slot {} reaches outside its memory", s.0)))
         };
         match self.slot(s)?.place {
+            Place::Input(i) if self.side == Side::Device => match self.memories[1].inputs.get(i as usize) {
+                Some(Some(copied)) => of(Some(copied)),
+                _ => EvalError::fail(format!("input {i} was not copied to the device")),
+            },
             Place::Input(i) => of(self.inputs.get(i as usize).map(Tensor::bytes)),
             Place::Weight(w) => of(self.weights.get(w as usize).map(Data::as_bytes)),
             _ => Ok(self.memory(s, n)?.to_vec()),
@@ -154,7 +174,13 @@ impl<'a> Machine<'a> {
 
     fn step(&mut self, step: &Step) -> Result<(), EvalError> {
         match step {
-            Step::Launch(l) => self.launch(l).map_err(|e| EvalError(format!("launch `{}`: {}", l.name, e.0))),
+            Step::Launch(l) => {
+                self.side = self.p.kernels.get(l.kernel as usize).map_or(Side::Host, |k| k.side());
+                let done = self.launch(l).map_err(|e| EvalError(format!("launch `{}`: {}", l.name, e.0)));
+                self.side = Side::Host;
+                done
+            }
+            Step::Transfer { slot, to } => self.transfer(*slot, *to),
             Step::Host { op: what, args, results, name } => {
                 let args = args.iter().map(|a| self.read(*a)).collect::<Result<Vec<_>, _>>()?;
                 let got = op(what, &args, &Graph::default(), &self.dims)
@@ -208,6 +234,21 @@ impl<'a> Machine<'a> {
                 Ok(())
             }
         }
+    }
+
+    fn transfer(&mut self, slot: SlotId, to: Side) -> Result<(), EvalError> {
+        self.side = to.other();
+        let got = self.read(slot);
+        self.side = to;
+        let done = got.and_then(|t| match (self.slot(slot)?.place, to) {
+            (Place::Input(i), Side::Device) => {
+                self.memories[1].inputs[i as usize] = Some(t.bytes().to_vec());
+                Ok(())
+            }
+            _ => self.write(slot, t.bytes()),
+        });
+        self.side = Side::Host;
+        done
     }
 
     fn launch(&mut self, l: &Launch) -> Result<(), EvalError> {

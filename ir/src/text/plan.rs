@@ -27,7 +27,7 @@ use super::{list, parse_dim, parse_range, parse_ron, parse_symbol, parse_type, p
 use crate::dim::quote;
 use crate::kernel::Kernel;
 use crate::ops::Op;
-use crate::plan::{Launch, Place, Plan, Port, Program, Slot, SlotId, Step, Weight};
+use crate::plan::{Launch, Place, Plan, Port, Program, Side, Slot, SlotId, Step, Weight};
 use crate::types::Dim;
 
 /// Deepest nesting of steps that is read.
@@ -93,6 +93,9 @@ fn print_steps(steps: &[Step], kernels: &[Kernel], depth: usize, out: &mut Strin
                 format!("host {} ({}) -> ({}) @ {}", print_ron(op), slots(args), slots(results), escape(name))
             }
             Step::Copy { src, dst } => format!("copy s{} -> s{}", src.0, dst.0),
+            Step::Transfer { slot, to } => {
+                format!("transfer s{} to {}", slot.0, if *to == Side::Host { "host" } else { "device" })
+            }
             Step::Store { src, dst, at } => format!("store s{} -> s{} at s{}", src.0, dst.0, at.0),
             Step::ReadDim { symbol, from } => format!("bind {} = s{}", quote(symbol), from.0),
             Step::If { cond, then, otherwise } => {
@@ -235,6 +238,15 @@ fn steps(c: &mut Cursor<'_>, kernels: &[Kernel], depth: usize) -> Parsed<Vec<Ste
                 let src = slot(c)?;
                 c.expect("->")?;
                 Step::Copy { src, dst: slot(c)? }
+            }
+            "transfer" => {
+                let slot = slot(c)?;
+                c.expect("to")?;
+                let to = if c.eat("device") { Side::Device } else { Side::Host };
+                if to == Side::Host {
+                    c.expect("host")?;
+                }
+                Step::Transfer { slot, to }
             }
             "store" => {
                 let src = slot(c)?;

@@ -140,6 +140,7 @@ impl Walk<'_> {
                 }
                 self.write(*dst, state);
             }
+            Step::Transfer { slot, .. } => self.read(*slot, state, at),
             Step::Store { src, dst, at: row } => {
                 self.read(*src, state, at);
                 self.read(*row, state, at);

@@ -126,6 +126,7 @@ pub(super) fn for_slots(s: &Step, mut f: impl FnMut(SlotId)) {
         Step::Launch(l) => l.args.iter().for_each(|s| f(*s)),
         Step::Host { args, results, .. } => args.iter().chain(results).for_each(|s| f(*s)),
         Step::Copy { src, dst } => [src, dst].into_iter().for_each(|s| f(*s)),
+        Step::Transfer { slot, .. } => f(*slot),
         Step::Store { src, dst, at } => [src, dst, at].into_iter().for_each(|s| f(*s)),
         Step::ReadDim { from, .. } => f(*from),
         Step::If { cond, .. } => f(*cond),

@@ -59,6 +59,10 @@ impl Checker<'_> {
                 }
                 from.shape.iter().for_each(|d| self.symbols(d, bound, at, "the size"));
             }
+            Step::Transfer { slot, .. } => {
+                let ty = self.slot(*slot).ty.clone();
+                ty.shape.iter().for_each(|d| self.symbols(d, bound, at, "the size"));
+            }
             Step::Store { src, dst, at: row } => {
                 self.written(*dst, at);
                 self.scalar(*row, DType::I64, "the row", at);

@@ -201,6 +201,7 @@ impl Lives<'_> {
                     self.touch(*src);
                     self.write(*dst);
                 }
+                Step::Transfer { slot, .. } => self.touch(*slot),
                 Step::Store { src, dst, at } => {
                     self.touch(*src);
                     self.touch(*at);

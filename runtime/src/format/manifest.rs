@@ -24,8 +24,11 @@ pub struct Manifest {
     pub model: String,
     /// Who wrote the artifact: name and version.
     pub compiler: String,
-    /// What the code is for.
+    /// What the code is for: that of the host, where there is a device.
     pub target: Target,
+    /// The device that some kernels are for.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub device: Option<Device>,
     /// Ranges of the symbols. A symbol that is an extent of an input by itself is bound from it; the others by a step.
     pub symbols: BTreeMap<String, Range>,
     /// Inputs, in order.
@@ -60,6 +63,54 @@ pub struct Target {
     pub features: String,
     /// CPU features that the machine must have, by their LLVM names (`avx2`, `dotprod`).
     pub required: Vec<String>,
+}
+
+/// A device beside the CPU.
+#[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Device {
+    /// Name on the command line, for example `ascend910b1`.
+    pub target: String,
+    /// The chip's name as its driver spells it.
+    pub soc: String,
+    /// The architecture as its compiler spells it, for example `dav-2201`.
+    pub arch: String,
+}
+
+/// A kernel of the device: its source lies in the section `ascendc`.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct DeviceKernel {
+    /// Cores that it runs on.
+    pub unit: Unit,
+    /// How many of these there are: a launch takes that many blocks, or as many as it has grid points, which are dealt out.
+    pub cores: u32,
+    /// First byte of its source within the section.
+    pub offset: u64,
+    /// Number of bytes.
+    pub bytes: u64,
+}
+
+/// Cores of an NPU.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Unit {
+    /// Vector cores.
+    Vector,
+    /// Cube cores.
+    Cube,
+    /// Groups of one cube core and its vector cores.
+    Mix,
+}
+
+/// Where a buffer's contents are.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Side {
+    /// The CPU's memory.
+    Host,
+    /// The device's memory.
+    Device,
 }
 
 /// Inclusive range of a symbol.
@@ -122,8 +173,11 @@ pub struct Weight {
 #[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Kernel {
-    /// Its name, for reports; it is called through the code's table, by position.
+    /// Its name. On the CPU it is called through the code's table, by position among the kernels of the CPU.
     pub symbol: String,
+    /// Where it is a kernel of the device.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub device: Option<DeviceKernel>,
     /// Bytes of scratch a thread needs, aligned to 64.
     pub scratch: u64,
     /// Parameters, in order.
@@ -182,6 +236,13 @@ pub enum Step {
         src: u32,
         /// To.
         dst: u32,
+    },
+    /// Copies a buffer to the same place on the other side.
+    Transfer {
+        /// Which.
+        slot: u32,
+        /// Where to.
+        to: Side,
     },
     /// Copies `src` to row `at` (an `i64[]` buffer) of `dst`.
     Store {

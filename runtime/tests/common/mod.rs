@@ -31,6 +31,8 @@ pub fn compile(flags: &[&str]) -> Vec<u8> {
 pub struct Model {
     pub manifest: Value,
     pub weights: Vec<Vec<u8>>,
+    /// Ascend C of the device's kernels, one after the other.
+    pub sources: Vec<u8>,
 }
 
 impl Model {
@@ -53,7 +55,7 @@ impl Model {
             ],
             "steps": [],
         });
-        Model { manifest, weights: vec![] }
+        Model { manifest, weights: vec![], sources: vec![] }
     }
 
     fn push(&mut self, list: &str, v: Value) -> usize {
@@ -106,6 +108,17 @@ impl Model {
         self.slot(ty, json!({"weight": n}))
     }
 
+    /// A kernel of the device; its number.
+    pub fn device_kernel(&mut self, symbol: &str, unit: &str, params: Value, source: &str) -> usize {
+        self.manifest["device"] = json!({"target": "ascend910b1", "soc": "Ascend910B1", "arch": "dav-2201"});
+        let device = json!({"unit": unit, "cores": 48, "offset": self.sources.len(), "bytes": source.len()});
+        self.sources.extend_from_slice(source.as_bytes());
+        self.push(
+            "kernels",
+            json!({"symbol": symbol, "device": device, "scratch": 0, "params": params, "symbols": [], "grid": []}),
+        )
+    }
+
     pub fn step(&mut self, step: Value) {
         self.push("steps", step);
     }
@@ -126,6 +139,9 @@ impl Model {
         })
         .unwrap();
         w.section("code", |s| s.write_all(code)).unwrap();
+        if !self.sources.is_empty() {
+            w.section("ascendc", |s| s.write_all(&self.sources)).unwrap();
+        }
         w.section("manifest", |s| s.write_all(&manifest.to_bytes().unwrap())).unwrap();
         w.finish().unwrap().into_inner()
     }

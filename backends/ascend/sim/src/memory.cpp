@@ -118,6 +118,8 @@ GlobalBuffer::GlobalBuffer(std::string name, size_t bytes)
 
 void GlobalBuffer::fill_from_host() { std::fill(written_.begin(), written_.end(), 1); }
 
+void GlobalBuffer::fill_from_host(size_t offset, size_t bytes) { std::memset(written_.data() + offset, 1, bytes); }
+
 bool GlobalBuffer::intact() const {
     auto whole = [&](size_t from) {
         return std::all_of(bytes_.begin() + long(from), bytes_.begin() + long(from + GUARD), [](uint8_t b) { return b == GUARD_BYTE; });

@@ -5,7 +5,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use beiming_runtime::StepTime;
 use beiming_runtime::dims::Dims;
 use beiming_runtime::format::container::Artifact;
-use beiming_runtime::format::manifest::{HostOp, Manifest, Place, Step};
+use beiming_runtime::format::manifest::{HostOp, Manifest, Place, Side, Step};
 use serde_json::{Value, json};
 
 use super::layout::layout;
@@ -139,6 +139,10 @@ fn walk(m: &Manifest, list: &[Step], within: &str, size: &Sizes<'_>, out: &mut V
                 (n.reads, n.writes) = (args.clone(), results.clone());
             }
             Step::Copy { src, dst } => (n.title, n.reads, n.writes) = ("copy".into(), vec![*src], vec![*dst]),
+            Step::Transfer { slot, to } => {
+                let to = if *to == Side::Device { "device" } else { "host" };
+                (n.title, n.reads, n.writes) = (format!("to the {to}"), vec![*slot], vec![*slot]);
+            }
             Step::Store { src, dst, at } => (n.title, n.reads, n.writes) = ("store".into(), vec![*src, *at], vec![*dst]),
             Step::ReadDim { symbol, from } => (n.title, n.reads) = (format!("read {symbol}"), vec![*from]),
             Step::If { cond, then, otherwise } => {

@@ -70,6 +70,8 @@ public:
     size_t size() const { return size_; }
     // The host has written all of it.
     void fill_from_host();
+    // The host has written a part of it.
+    void fill_from_host(size_t offset, size_t bytes);
     // Guard zones are as they were.
     bool intact() const;
     void forget_accesses() { ranges_.clear(); }
