@@ -9,9 +9,9 @@ use serde_json::json;
 
 use super::diagnostic::Diagnostic;
 use super::failure::{Exit, Failure, Result};
-use super::{feed, model, output, temp};
+use super::{checking, feed, output, temp};
 use crate::debug::reference::{self, Against};
-use crate::debug::{self, Cut, DebugError, GraphSource, Maker, OnnxSource, Source, Tolerance, Values};
+use crate::debug::{self, Cut, DebugError, GraphSource, Maker, OnnxSource, Source, Values};
 use crate::stage::Ir;
 
 /// The subcommands.
@@ -28,24 +28,7 @@ pub enum Debug {
 #[group(skip)]
 pub struct Common {
     #[command(flatten)]
-    model: model::Args,
-    #[command(flatten)]
-    feed: feed::Args,
-    /// Value of a symbol that stays open, in random inputs: `N=4`. Else the smallest that is allowed and not zero.
-    #[arg(long, value_name = "SYMBOL=N")]
-    size: Vec<String>,
-    /// What says how values should be. [default: onnxruntime for ONNX models, else eval]
-    #[arg(long)]
-    against: Option<Against>,
-    /// Threads that run it.
-    #[arg(long, default_value_t = 1)]
-    threads: usize,
-    /// Allowed difference, as a share of the reference's value.
-    #[arg(long, default_value_t = 1e-3)]
-    rtol: f64,
-    /// Allowed difference, absolute; both are added.
-    #[arg(long, default_value_t = 1e-4)]
-    atol: f64,
+    checking: checking::Args,
     /// Name of the files that are written, without extension. [default: the model's with `.bisect` or `.reduced` added]
     #[arg(short, long, value_name = "STEM")]
     output: Option<PathBuf>,
@@ -104,9 +87,9 @@ pub struct Setup {
 
 impl Setup {
     /// Of arguments. Without given inputs they are random.
-    pub fn new(model: &model::Args, feed: &feed::Args, size: &[String], threads: usize) -> Result<Setup> {
-        let path = &model.model;
-        let mut opened = model.open()?;
+    pub fn new(args: &checking::Args) -> Result<Setup> {
+        let path = &args.model.model;
+        let mut opened = args.model.open()?;
         let onnx = if opened.staged.is_none() { OnnxSource::detect(path, &opened.options.import) } else { Ok(None) };
         let onnx = onnx.map_err(|e| failure(path, e))?;
         let is_onnx = onnx.is_some();
@@ -118,24 +101,11 @@ impl Setup {
             },
         };
         let (ports, ranges) = ports(&*source, path)?;
-        let is_known = |s: &&String| {
-            s.rsplit_once(':').is_some_and(|x| x.1.split(['x', ',']).all(|d| d.is_empty() || d.trim().parse::<i64>().is_ok()))
-        };
-        let is_value = |d: &&String| d.split_once('=').is_some_and(|x| x.1.trim().parse::<i64>().is_ok());
-        let shapes = feed::ShapeArgs {
-            shape: model.shape.iter().filter(is_known).cloned().collect(),
-            dim: size.iter().chain(model.dim.iter().filter(is_value)).cloned().collect(),
-        };
-        let arrays = feed::arrays(feed, &shapes, &ports, &ranges)?;
+        let arrays = feed::arrays(&args.feed, &args.shapes(), &ports, &ranges)?;
         let own = |a: &super::npz::Array| Ok((a.name.clone(), reference::tensor(a).map_err(|e| failure(path, e))?));
         let inputs = arrays.iter().map(own).collect::<Result<Vec<_>>>()?;
-        let maker = Maker { target: opened.target, options: opened.options, threads, edit: None };
+        let maker = Maker { target: opened.target, options: opened.options, threads: args.threads, edit: None };
         Ok(Setup { source, inputs, maker, is_onnx })
-    }
-
-    /// What was asked for, or onnxruntime for ONNX models and the evaluator for everything else.
-    pub fn against(&self, asked: Option<Against>) -> Against {
-        asked.unwrap_or(if self.is_onnx { Against::Onnxruntime } else { Against::Eval })
     }
 
     /// Every value of the model.
@@ -160,10 +130,11 @@ fn ports(source: &dyn Source, path: &Path) -> Result<(Vec<feed::Port>, std::coll
 }
 
 fn bisect(args: &Common) -> Result<Exit> {
-    let path = &args.model.model;
-    let setup = Setup::new(&args.model, &args.feed, &args.size, args.threads)?;
-    let values = setup.values(setup.against(args.against), path)?;
-    let tolerance = Tolerance { rtol: args.rtol, atol: args.atol };
+    let checking = &args.checking;
+    let path = &checking.model.model;
+    let setup = Setup::new(checking)?;
+    let values = setup.values(checking.reference(setup.is_onnx), path)?;
+    let tolerance = checking.tolerance();
     let found = debug::bisect(&*setup.source, &setup.inputs, &values, &setup.maker, tolerance).map_err(|e| failure(path, e))?;
     let files = match &found.cut {
         Some(cut) => Some(debug::save(cut, &stem(args, "bisect")).map_err(|e| failure(path, e))?),
@@ -211,12 +182,13 @@ fn bisect_text(found: &debug::Bisected, files: Option<&(PathBuf, PathBuf)>) -> S
 
 fn reduce(args: &ReduceArgs) -> Result<Exit> {
     let common = &args.common;
-    let path = &common.model.model;
-    let setup = Setup::new(&common.model, &common.feed, &common.size, common.threads)?;
-    let against = setup.against(common.against);
+    let checking = &common.checking;
+    let path = &checking.model.model;
+    let setup = Setup::new(checking)?;
+    let against = checking.reference(setup.is_onnx);
     let values = match setup.values(against, path) {
         // What fails may be the reading; any reference that can run the model serves to feed the parts.
-        Err(e) if common.against.is_none() && setup.is_onnx => setup.values(Against::Eval, path).map_err(|_| e)?,
+        Err(e) if checking.against.is_none() && setup.is_onnx => setup.values(Against::Eval, path).map_err(|_| e)?,
         r => r?,
     };
     let folder = temp::Folder::new()?;
@@ -265,27 +237,15 @@ fn check(args: &ReduceArgs, against: Against, model: &Path, inputs: &Path) -> Co
         c.arg("-c").arg(text.replace("{inputs}", &quoted(inputs)).replace("{}", &quoted(model)));
         return c;
     }
-    let common = &args.common;
-    let m = &common.model;
     let mut c = Command::new(std::env::current_exe().unwrap_or_else(|_| "beiming".into()));
-    c.arg("compare").arg(model).arg("--inputs").arg(inputs).arg("--json");
-    c.args(["--against", if against == Against::Eval { "eval" } else { "onnxruntime" }]);
-    c.args(["--rtol", &common.rtol.to_string(), "--atol", &common.atol.to_string()]);
-    c.args(["--threads", &common.threads.to_string()]);
-    if let Some(t) = &m.target {
-        c.args(["--target", t]);
-    }
-    if let Some(l) = m.opt_level {
-        c.args(["-O", &l.to_string()]);
-    }
-    c.args([("--exact", m.exact), ("--no-reuse", m.no_reuse)].iter().filter(|f| f.1).map(|f| f.0));
+    c.arg("compare").arg(model).arg("--inputs").arg(inputs).arg("--json").args(args.common.checking.again(against));
     c
 }
 
 /// Where results are written.
 fn stem(args: &Common, what: &str) -> PathBuf {
     args.output.clone().unwrap_or_else(|| {
-        let name = args.model.model.file_stem().map_or_else(|| "model".into(), |s| s.to_string_lossy().into_owned());
+        let name = args.checking.model.model.file_stem().map_or_else(|| "model".into(), |s| s.to_string_lossy().into_owned());
         format!("{name}.{what}").into()
     })
 }

@@ -21,7 +21,11 @@ mod targets;
 pub(crate) mod temp;
 
 #[cfg(feature = "compile")]
+mod checking;
+#[cfg(feature = "compile")]
 mod compare;
+#[cfg(feature = "compile")]
+mod compare_layers;
 #[cfg(feature = "compile")]
 mod compile;
 #[cfg(feature = "compile")]

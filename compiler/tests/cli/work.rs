@@ -109,7 +109,7 @@ fn compare_names_the_first_value_that_differs() {
     assert!(said.contains("first at [0, 1]: got 0.75, expected 0.25"), "{said}");
     let out = p.run(&[&args[..], &["--json"]].concat());
     let doc: serde_json::Value = serde_json::from_slice(&out.stdout).expect("JSON");
-    assert_eq!(doc["outputs"][0]["first"], serde_json::json!({ "index": [0, 1], "got": 0.75, "expected": 0.25 }));
+    assert_eq!(doc["outputs"][0]["first"], serde_json::json!({ "index": [0, 1], "got": "0.75", "expected": "0.25" }));
 }
 
 #[test]
