@@ -134,6 +134,25 @@ pub struct Summary {
     pub sizes: Sizes,
 }
 
+impl Summary {
+    /// As an object: `stages` in seconds with their sum, counts, and sizes in bytes.
+    pub fn to_json(&self) -> serde_json::Value {
+        let stages: serde_json::Map<String, serde_json::Value> =
+            self.seconds.iter().map(|(stage, t)| (stage.to_string(), (*t).into())).collect();
+        serde_json::json!({
+            "seconds": self.seconds.iter().map(|x| x.1).sum::<f64>(),
+            "stages": stages,
+            "kernels": self.kernels,
+            "steps": self.launches,
+            "arena_bytes": self.arena.0,
+            "arena_bytes_without_reuse": self.arena.1,
+            "weight_bytes": self.sizes.weights,
+            "code_bytes": self.sizes.code,
+            "file_bytes": self.sizes.file,
+        })
+    }
+}
+
 /// Tells the watcher and the summary when stages begin and end.
 struct Clock<'a> {
     watch: &'a mut dyn Watch,

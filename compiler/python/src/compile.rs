@@ -119,7 +119,7 @@ pub fn compile<'py>(
             // It has sent its last word.
             let _ = thread.join();
             let (artifact, summary) = outcome.map_err(|f| failed(py, &f))?;
-            Ok((Artifact { artifact: Arc::new(artifact) }, summary_json(&summary)))
+            Ok((Artifact { artifact: Arc::new(artifact) }, summary.to_json().to_string()))
         }
         Err(e) => {
             state.cancelled.store(true, Ordering::Relaxed);
@@ -321,20 +321,4 @@ fn make_exception(py: Python<'_>, f: &Failure) -> PyResult<PyErr> {
         _ => "BeimingError",
     };
     Ok(error::raise(py, class, text.join("\n").trim_end(), &data))
-}
-
-fn summary_json(s: &Summary) -> String {
-    let seconds: serde_json::Map<String, serde_json::Value> =
-        s.seconds.iter().map(|(stage, t)| (stage.to_string(), serde_json::json!(t))).collect();
-    serde_json::json!({
-        "seconds": seconds,
-        "kernels": s.kernels,
-        "steps": s.launches,
-        "arena_bytes": s.arena.0,
-        "arena_bytes_without_reuse": s.arena.1,
-        "weight_bytes": s.sizes.weights,
-        "code_bytes": s.sizes.code,
-        "file_bytes": s.sizes.file,
-    })
-    .to_string()
 }

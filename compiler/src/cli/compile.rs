@@ -229,24 +229,14 @@ fn peak_memory() -> Option<u64> {
     Some(line.trim().strip_suffix("kB")?.trim().parse::<u64>().ok()? << 10)
 }
 
+/// The summary, with what only the command knows.
 fn summary_json(s: &Summary, model: &str, target: &str, out: Option<&Path>) -> serde_json::Value {
-    let seconds: serde_json::Map<String, serde_json::Value> =
-        s.seconds.iter().map(|(stage, t)| (stage.to_string(), json!(t))).collect();
-    json!({
-        "model": model,
-        "target": target,
-        "output": out,
-        "seconds": s.seconds.iter().map(|x| x.1).sum::<f64>(),
-        "stages": seconds,
-        "kernels": s.kernels,
-        "steps": s.launches,
-        "arena_bytes": s.arena.0,
-        "arena_bytes_without_reuse": s.arena.1,
-        "weight_bytes": s.sizes.weights,
-        "code_bytes": s.sizes.code,
-        "file_bytes": s.sizes.file,
-        "peak_memory_bytes": peak_memory(),
-    })
+    let mut doc = s.to_json();
+    doc["model"] = json!(model);
+    doc["target"] = json!(target);
+    doc["output"] = json!(out);
+    doc["peak_memory_bytes"] = json!(peak_memory());
+    doc
 }
 
 fn summary_text(s: &Summary, model: &str, target: &str, out: &Path) {
