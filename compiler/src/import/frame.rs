@@ -56,6 +56,21 @@ pub struct Frame {
     scalars: HashMap<(DType, u64), V>,
 }
 
+/// Declares in all frames a symbol that none of them has, with a range; `next` counts the names that were tried.
+pub fn fresh_symbol(frames: &mut [&mut Frame], next: &mut usize, stem: &str, lo: i64, hi: i64) -> Dim {
+    let name = loop {
+        let name = format!("{stem}_{next}");
+        *next += 1;
+        if frames.iter().all(|f| !f.graph.symbols.0.contains_key(name.as_str())) {
+            break name;
+        }
+    };
+    for f in frames {
+        f.graph.symbols.declare(&name, lo, hi);
+    }
+    Dim::sym(&name)
+}
+
 impl Frame {
     /// An empty graph.
     pub fn new(name: &str, symbols: Symbols) -> Frame {

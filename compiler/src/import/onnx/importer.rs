@@ -7,7 +7,7 @@ use beiming_ir::types::{Dim, Symbols, TensorType};
 
 use super::super::error::{Clean, Code, ModelError, UnsupportedOp};
 use super::super::fail::Fail;
-use super::super::frame::{Frame, V};
+use super::super::frame::{Frame, V, fresh_symbol};
 use super::external::Folder;
 use super::node::Cx;
 use super::ops;
@@ -140,17 +140,8 @@ impl<'m> Importer<'m> {
 
     /// A symbol that nothing else uses, with a range; for extents that only the run knows.
     pub fn fresh_symbol(&mut self, stem: &str, lo: i64, hi: i64) -> Dim {
-        let name = loop {
-            let name = format!("{stem}_{}", self.next_symbol);
-            self.next_symbol += 1;
-            if self.levels.iter().all(|l| !l.frame.graph.symbols.0.contains_key(name.as_str())) {
-                break name;
-            }
-        };
-        for l in &mut self.levels {
-            l.frame.graph.symbols.declare(&name, lo, hi);
-        }
-        Dim::sym(&name)
+        let mut frames: Vec<&mut Frame> = self.levels.iter_mut().map(|l| &mut l.frame).collect();
+        fresh_symbol(&mut frames, &mut self.next_symbol, stem, lo, hi)
     }
 
     /// Reads a tensor.

@@ -14,7 +14,7 @@ use super::value::{Val, flatten};
 use super::{Check, Settings};
 use crate::import::error::{Clean, Code, ModelError, UnsupportedOp};
 use crate::import::fail::{Fail, R};
-use crate::import::frame::{Frame, V};
+use crate::import::frame::{Frame, V, fresh_symbol};
 
 /// Calls and regions inside each other.
 const MAX_DEPTH: usize = 48;
@@ -150,17 +150,8 @@ impl<'m> Walk<'m> {
 
     /// A symbol that nothing else uses, with a range; for extents that only the run knows.
     pub fn fresh_symbol(&mut self, stem: &str, lo: i64, hi: i64) -> Dim {
-        let name = loop {
-            let name = format!("{stem}_{}", self.next_symbol);
-            self.next_symbol += 1;
-            if self.levels.iter().all(|l| !l.frame.graph.symbols.0.contains_key(name.as_str())) {
-                break name;
-            }
-        };
-        for l in &mut self.levels {
-            l.frame.graph.symbols.declare(&name, lo, hi);
-        }
-        Dim::sym(&name)
+        let mut frames: Vec<&mut Frame> = self.levels.iter_mut().map(|l| &mut l.frame).collect();
+        fresh_symbol(&mut frames, &mut self.next_symbol, stem, lo, hi)
     }
 
     // Diagnostics.

@@ -6,7 +6,7 @@ use beiming_ir::types::DType;
 
 use super::super::cx::Cx;
 use super::super::value::{Val, flatten, rebuild};
-use super::region::{is_identity, known_function, reducer, reduction, signature, step};
+use super::region::{data_and_inits, is_identity, known_function, reducer, reduction, signature, step};
 use super::{Row, any};
 use crate::import::build::Build;
 use crate::import::fail::{Fail, R, bad_arguments};
@@ -15,13 +15,9 @@ use crate::import::frame::V;
 pub const OPS: &[Row] = &[any("stablehlo.map", map), any("stablehlo.reduce", reduce)];
 
 fn reduce(cx: &mut Cx<'_, '_>) -> R<Vec<Val>> {
-    let n = cx.args.len() / 2;
-    if n == 0 || cx.args.len() % 2 == 1 {
-        return bad_arguments("it takes pairs of data and initial values");
-    }
-    let block = cx.block(0)?;
     let all = cx.args.clone();
-    let (data, inits) = all.split_at(n);
+    let (data, inits) = data_and_inits(&all)?;
+    let block = cx.block(0)?;
     let mut axes = cx.axes("dimensions", cx.shape_of(&data[0])?.len())?;
     axes.sort_unstable();
     if let ([x], Some(f)) = (data, known_function(block)) {

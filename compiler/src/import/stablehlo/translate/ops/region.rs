@@ -90,6 +90,14 @@ pub fn is_identity(cx: &Cx<'_, '_>, init: V, op: ReduceOp) -> bool {
     t.len() == 1 && t.get(0) == op.identity(t.dtype)
 }
 
+/// The operands of an op that reduces: so many tensors, and then an initial value of each.
+pub fn data_and_inits(all: &[Val]) -> R<(&[Val], &[Val])> {
+    if all.is_empty() || all.len() % 2 == 1 {
+        return bad_arguments("it takes pairs of data and initial values");
+    }
+    Ok(all.split_at(all.len() / 2))
+}
+
 /// What a block computes, in a form that is the same for all programs that write it alike: operations with the numbers of
 /// their arguments (the block's own arguments first), and their enumerators.
 pub fn signature(block: &Block) -> String {

@@ -5,7 +5,7 @@ use beiming_ir::types::Dim;
 
 use super::super::cx::{Cx, amounts};
 use super::super::value::{Val, flatten, rebuild};
-use super::region::{is_identity, known_function, reducer, reduction, scalars};
+use super::region::{data_and_inits, is_identity, known_function, reducer, reduction, scalars};
 use super::{Row, any, real};
 use crate::import::build::Build;
 use crate::import::fail::{Fail, R, bad_arguments, bad_attribute};
@@ -47,13 +47,9 @@ impl Windows {
 }
 
 fn reduce_window(cx: &mut Cx<'_, '_>) -> R<Vec<Val>> {
-    let n = cx.args.len() / 2;
-    if n == 0 || cx.args.len() % 2 == 1 {
-        return bad_arguments("it takes pairs of data and initial values");
-    }
-    let block = cx.block(0)?;
     let all = cx.args.clone();
-    let (data, inits) = all.split_at(n);
+    let (data, inits) = data_and_inits(&all)?;
+    let block = cx.block(0)?;
     let rank = cx.shape_of(&data[0])?.len();
     let w = Windows {
         window: positive(cx, "window_dimensions", rank)?,
@@ -76,7 +72,7 @@ fn reduce_window(cx: &mut Cx<'_, '_>) -> R<Vec<Val>> {
     if rank == 0 {
         // The one element is its own window.
         let mut args = all.clone();
-        args.rotate_left(n);
+        args.rotate_left(data.len());
         return cx.walk.block(block, &args);
     }
     let region = reducer(cx, block, data)?;
