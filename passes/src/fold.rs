@@ -8,7 +8,7 @@ use beiming_ir::graph::{Graph, Node, ValueId};
 use beiming_ir::ops::Op;
 use beiming_ir::tensor::{Data, Tensor};
 
-use crate::layout;
+use crate::{broadcasts, layout};
 
 /// Element operations a folded contraction, pool or recurrent layer may take; the evaluator does some tens of millions a second.
 const MAX_WORK: u64 = 1 << 25;
@@ -50,6 +50,8 @@ pub(crate) fn node(
             }
             return transpose(args[0], perm).map(|t| vec![t]);
         }
+        // As a broadcast it is small, and the users take it as such.
+        Op::Broadcast { .. } if users.look_through => return None,
         _ => {}
     }
     let mut result_bytes = 0u64;
@@ -70,28 +72,30 @@ pub(crate) fn node(
 }
 
 /// Who uses the value that is folded.
-#[derive(Clone, Copy, Debug, Default)]
+#[derive(Clone, Copy, Debug)]
 pub(crate) struct Users {
-    /// There are users, and all are matmuls.
+    /// All are matmuls.
     pub only_matmul: bool,
+    /// All look through broadcasts.
+    pub look_through: bool,
 }
 
 /// For every value of the graph, what its users are.
 pub(crate) fn users(graph: &Graph) -> Vec<Users> {
-    let mut seen = vec![(false, false); graph.values().len()];
+    let mut users = vec![None; graph.values().len()];
+    let mut add = |v: &ValueId, only_matmul: bool, look_through: bool| {
+        let u: &mut Users = users[v.index()].get_or_insert(Users { only_matmul: true, look_through: true });
+        u.only_matmul &= only_matmul;
+        u.look_through &= look_through;
+    };
     for node in graph.nodes() {
         for v in &node.inputs {
-            let s = &mut seen[v.index()];
-            match node.op {
-                Op::MatMul { .. } => s.0 = true,
-                _ => s.1 = true,
-            }
+            let source = graph.def(*v).and_then(|n| n.inputs.first()).map_or(graph.ty(*v), |x| graph.ty(*x));
+            add(v, matches!(node.op, Op::MatMul { .. }), broadcasts::looks_through(&node.op, source));
         }
     }
-    for v in &graph.outputs {
-        seen[v.index()].1 = true;
-    }
-    seen.into_iter().map(|(matmul, other)| Users { only_matmul: matmul && !other }).collect()
+    graph.outputs.iter().for_each(|v| add(v, false, false));
+    users.into_iter().map(|u| u.unwrap_or(Users { only_matmul: false, look_through: false })).collect()
 }
 
 fn can_fold(op: &Op) -> bool {

@@ -20,8 +20,8 @@ pub(crate) fn node(r: &mut Rebuild, op: &Op, inputs: &[ValueId], ty: &TensorType
         Op::Reshape { .. } | Op::Broadcast { .. } if same => Some(x),
         Op::Cast { .. } | Op::Bitcast { .. } => cast(r, op, x, ty, loc),
         Op::Unary(u) => unary(&r.new, *u, x),
-        Op::Binary(b) => binary(&r.new, *b, x, inputs[1], ty).or_else(|| drop_broadcasts(r, op, inputs, ty, loc)),
-        Op::Select => select(&r.new, inputs, ty).or_else(|| drop_broadcasts(r, op, inputs, ty, loc)),
+        Op::Binary(b) => binary(&r.new, *b, x, inputs[1], ty),
+        Op::Select => select(&r.new, inputs, ty),
         Op::Reshape { shape } => reshape(r, x, shape, loc),
         Op::Transpose { perm } => transpose(r, x, perm, ty, loc),
         Op::Broadcast { shape } => match r.new.def(x)? {
@@ -136,26 +136,13 @@ fn binary(g: &Graph, b: BinaryOp, x: ValueId, y: ValueId, ty: &TensorType) -> Op
         And if ty.dtype == DType::Bool && right(1.0) => fits(x),
         And if ty.dtype == DType::Bool && left(1.0) => fits(y),
         Max | Min | And | Or if x == y => fits(x),
+        // NaN stays NaN on both sides.
+        Max if float && right(f64::NEG_INFINITY) => fits(x),
+        Max if float && left(f64::NEG_INFINITY) => fits(y),
+        Min if float && right(f64::INFINITY) => fits(x),
+        Min if float && left(f64::INFINITY) => fits(y),
         _ => None,
     }
-}
-
-/// Elementwise ops broadcast by themselves: a `Broadcast` before one is needed only where it alone makes the result's shape.
-fn drop_broadcasts(r: &mut Rebuild, op: &Op, inputs: &[ValueId], ty: &TensorType, loc: &Loc) -> Option<ValueId> {
-    let mut args = inputs.to_vec();
-    for i in 0..args.len() {
-        let Some(n) = r.new.def(args[i]).filter(|n| matches!(n.op, Op::Broadcast { .. })) else { continue };
-        let saved = std::mem::replace(&mut args[i], n.inputs[0]);
-        let types: Vec<&TensorType> = args.iter().map(|v| r.new.ty(*v)).collect();
-        let ok = beiming_ir::ops::infer(op, &types, &r.new).is_ok_and(|t| t.len() == 1 && t[0] == *ty);
-        if !ok {
-            args[i] = saved;
-        }
-    }
-    if args == inputs {
-        return None;
-    }
-    r.push1(op.clone(), &args, loc).ok()
 }
 
 fn select(g: &Graph, inputs: &[ValueId], ty: &TensorType) -> Option<ValueId> {

@@ -3,6 +3,7 @@
 //! `optimize` rewrites a graph: ordinary passes, then equality saturation that fuses. `lower` turns every node of the
 //! result into a kernel and the whole into a plan.
 
+mod broadcasts;
 pub mod cost;
 pub mod dce;
 pub mod fold;

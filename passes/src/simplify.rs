@@ -1,11 +1,11 @@
-//! The ordinary cleaning walk: one pass over the nodes in order that folds constants, applies identities and shares equal
+//! The ordinary cleaning walk: one pass over the nodes in order that folds constants, sinks broadcasts, applies identities and shares equal
 //! nodes, then drops dead code; repeated while something changes.
 
 use beiming_ir::graph::Graph;
 
 use crate::fold::Budget;
 use crate::rebuild::Rebuild;
-use crate::{PassError, dce, fold, identities};
+use crate::{PassError, broadcasts, dce, fold, identities};
 
 /// Walks at most; each walk already sees the results of its own rewrites on arguments, so two usually suffice.
 const ROUNDS: usize = 4;
@@ -36,6 +36,12 @@ fn walk(graph: &Graph, budget: &mut Budget) -> Result<(Graph, usize), PassError>
                 let c = r.constant(t, &node.loc);
                 r.set(*v, c);
             }
+            rewrites += 1;
+        } else if let [out] = node.outputs.as_slice()
+            && let Some(v) =
+                broadcasts::node(&mut r, &node.op, &inputs, graph.ty(*out), &node.loc).filter(|v| r.new.ty(*v) == graph.ty(*out))
+        {
+            r.set(*out, v);
             rewrites += 1;
         } else if let [out] = node.outputs.as_slice()
             && let Some(v) = identities::node(&mut r, &node.op, &inputs, graph.ty(*out), &node.loc)

@@ -165,6 +165,24 @@ pub const RULES: &[Rule] = &[
         },
     },
     Rule {
+        name: "negated-factor",
+        promise: Exact,
+        root: |op| matches!(op, Op::Binary(BinaryOp::Mul) | Op::Unary(UnaryOp::Neg)),
+        apply: negated_factor,
+        example: |g| {
+            let s = g.shape(2);
+            let (x, c) = (g.input(&s), g.scalar(0.3));
+            let y = if g.below(2) == 0 {
+                let n = g.unary(UnaryOp::Neg, x);
+                g.binary(BinaryOp::Mul, n, c)
+            } else {
+                let p = g.binary(BinaryOp::Mul, c, x);
+                g.unary(UnaryOp::Neg, p)
+            };
+            g.done(y)
+        },
+    },
+    Rule {
         name: "merge-constants",
         promise: Reassociates,
         root: |op| matches!(op, Op::Binary(BinaryOp::Mul | BinaryOp::Add)),
@@ -258,6 +276,25 @@ fn divide(eg: &mut Eg, c: &[Id], allowed: impl Fn(f64) -> bool) -> Vec<Id> {
         }
         _ => vec![],
     }
+}
+
+/// `-x * c` and `-(x * c)` as `x * -c`.
+fn negated_factor(eg: &mut Eg, op: &Op, c: &[Id]) -> Vec<Id> {
+    let found: Vec<(Id, Id)> = match op {
+        Op::Unary(_) => scaled(eg, c[0]),
+        _ => {
+            let pairs = [(c[0], c[1]), (c[1], c[0])].into_iter().filter(|(x, k)| splat(eg, *k).is_some() && fits(eg, *x, *k));
+            pairs.flat_map(|(x, k)| unary_args(eg, x, UnaryOp::Neg).into_iter().map(move |x| (x, k))).collect()
+        }
+    };
+    let mut out = vec![];
+    for (x, k) in found {
+        let dtype = ty(eg, x).dtype;
+        let Some(v) = splat(eg, k).filter(|_| dtype.is_float() && constant(eg, x).is_none()) else { continue };
+        let negated = add_scalar(eg, dtype, -v);
+        out.extend(add(eg, Op::Binary(BinaryOp::Mul), &[x, negated]));
+    }
+    out
 }
 
 /// `(x . a) . b` as `x . (a . b)` for scalar constants.

@@ -312,6 +312,33 @@ pub const RULES: &[Rule] = &[
         },
     },
     Rule {
+        name: "keep-axes",
+        promise: Exact,
+        root: |op| matches!(op, Op::Reduce { keep: false, .. } | Op::ArgReduce { keep: false, .. }),
+        apply: keep_axes,
+        example: |g| {
+            let x = g.input(&[2, 3, 4]);
+            let axes = g.pick(&[vec![1], vec![0, 2]]);
+            let op = g.pick(&[ReduceOp::Sum, ReduceOp::Max]);
+            let y = g.op(Op::Reduce { op, axes, keep: false }, &[x]);
+            let y = g.unary(UnaryOp::Abs, y);
+            g.done(y)
+        },
+    },
+    Rule {
+        name: "turned-product",
+        promise: Exact,
+        root: |op| matches!(op, Op::Transpose { .. }),
+        apply: turned_product,
+        example: |g| {
+            let (x, y) = (g.input(&[2, 3, 4]), g.input(&[2, 4, 5]));
+            let z = g.op(Op::MatMul { out: DType::F32 }, &[x, y]);
+            let perm = g.pick(&[[0, 2, 1], [2, 0, 1], [2, 1, 0]]);
+            let z = g.transpose(&perm, z);
+            g.done(z)
+        },
+    },
+    Rule {
         name: "pad-into-conv",
         promise: Exact,
         root: |op| matches!(op, Op::Conv(_)),
@@ -491,6 +518,61 @@ fn sink_reshape_rows(eg: &mut Eg, op: &Op, c: &[Id]) -> Vec<Id> {
             _ => continue,
         };
         out.extend(add(eg, moved, &[x]).and_then(|y| add_reshape(eg, outer.clone(), y)));
+    }
+    out
+}
+
+/// A reduction that drops its axes as one that keeps them, under the shape without them: what stands behind often brings the
+/// axes back, and the reshape sinks until it meets that.
+fn keep_axes(eg: &mut Eg, op: &Op, c: &[Id]) -> Vec<Id> {
+    let kept = match op {
+        Op::Reduce { op, axes, .. } => Op::Reduce { op: *op, axes: axes.clone(), keep: true },
+        Op::ArgReduce { max, axis, last, .. } => Op::ArgReduce { max: *max, axis: *axis, keep: true, last: *last },
+        _ => return vec![],
+    };
+    let gone = |a: usize| {
+        matches!(&kept, Op::Reduce { axes, .. } if axes.contains(&a)) || matches!(&kept, Op::ArgReduce { axis, .. } if *axis == a)
+    };
+    let shape = &ty(eg, c[0]).shape;
+    let shape: Vec<Dim> = (0..shape.len()).filter(|a| !gone(*a)).map(|a| shape[a].clone()).collect();
+    let y = add(eg, kept, &[c[0]]);
+    y.and_then(|y| add_reshape(eg, shape, y)).into_iter().collect()
+}
+
+/// `(x y)^T` as `y^T x^T`, where that leaves less to turn around.
+fn turned_product(eg: &mut Eg, op: &Op, c: &[Id]) -> Vec<Id> {
+    let Op::Transpose { perm } = op else { return vec![] };
+    let rank = perm.len();
+    // The axes of the matrices change their order.
+    let place = inverse(perm);
+    if rank < 2 || place[rank - 1] > place[rank - 2] {
+        return vec![];
+    }
+    let products = find_all(eg, c[0], |op, c| match op {
+        Op::MatMul { out } => Some((*out, c[0], c[1])),
+        _ => None,
+    });
+    let mut out = vec![];
+    for (dtype, x, y) in products {
+        let swap = |eg: &mut Eg, v: Id| {
+            let mut q: Vec<usize> = (0..ty(eg, v).rank()).collect();
+            let last = q.len() - 1;
+            q.swap(last, last - 1);
+            let below = transposed(eg, v).into_iter().next();
+            match below {
+                Some((p, source)) => add_transpose(eg, &compose(&q, &p), source),
+                None => add_transpose(eg, &q, v),
+            }
+        };
+        let (Some(a), Some(b)) = (swap(eg, y), swap(eg, x)) else { continue };
+        let product = add(eg, Op::MatMul { out: dtype }, &[a, b]);
+        let mut rest = perm.clone();
+        rest.iter_mut().for_each(|p| match *p {
+            p_ if p_ == rank - 1 => *p = rank - 2,
+            p_ if p_ == rank - 2 => *p = rank - 1,
+            _ => {}
+        });
+        out.extend(product.and_then(|v| add_transpose(eg, &rest, v)));
     }
     out
 }

@@ -19,7 +19,20 @@ pub const RULES: &[Rule] = &[
             let x = g.input(&[2, 3, 8]);
             let m = g.reduce(ReduceOp::Mean, &[2], x);
             let d = g.binary(BinaryOp::Sub, x, m);
-            let y = normalised(g, d, &[2]);
+            if g.below(2) == 0 {
+                let y = normalised(g, d, &[2]);
+                return g.done(y);
+            }
+            // As some write it: the variance by way of the squares, and the scale on the root.
+            let squares = g.binary(BinaryOp::Mul, x, x);
+            let (a, b) = (g.reduce(ReduceOp::Mean, &[2], squares), g.binary(BinaryOp::Mul, m, m));
+            let v = g.binary(BinaryOp::Sub, a, b);
+            let (zero, eps, scale) = (g.scalar(0.0), g.scalar(1e-5), g.weights(&[8]));
+            let v = g.binary(BinaryOp::Max, zero, v);
+            let v = g.binary(BinaryOp::Add, v, eps);
+            let r = g.unary(UnaryOp::Rsqrt, v);
+            let r = g.binary(BinaryOp::Mul, r, scale);
+            let y = g.binary(BinaryOp::Mul, d, r);
             g.done(y)
         },
     },
@@ -69,6 +82,27 @@ pub const RULES: &[Rule] = &[
             let x = g.input(&[3, 5]);
             let y = g.op(Op::Softmax { axis: 1, log: false }, &[x]);
             let y = g.unary(UnaryOp::Log, y);
+            g.done(y)
+        },
+    },
+    Rule {
+        name: "log-softmax-written-out",
+        promise: Reassociates,
+        root: |op| matches!(op, Op::Binary(BinaryOp::Sub)),
+        apply: log_softmax,
+        example: |g| {
+            let x = g.input(&[3, 5, 4]);
+            let axis = g.below(3);
+            let shifted = if g.below(2) == 0 {
+                let m = g.reduce(ReduceOp::Max, &[axis], x);
+                g.binary(BinaryOp::Sub, x, m)
+            } else {
+                x
+            };
+            let e = g.unary(UnaryOp::Exp, shifted);
+            let s = g.reduce(ReduceOp::Sum, &[axis], e);
+            let l = g.unary(UnaryOp::Log, s);
+            let y = g.binary(BinaryOp::Sub, shifted, l);
             g.done(y)
         },
     },
@@ -138,48 +172,83 @@ fn reductions(eg: &Eg, id: Id, want: ReduceOp) -> Vec<(Vec<usize>, Id)> {
     })
 }
 
-fn norm(eg: &mut Eg, op: &Op, c: &[Id], kind: NormKind) -> Vec<Id> {
-    // The value under the root, with what it divides.
-    let mut roots: Vec<(Id, Id)> = vec![];
+/// `d / sqrt(v)` as `(d, v, g)`, with a factor `g` that some multiply the root by first.
+fn over_root(eg: &Eg, op: &Op, c: &[Id]) -> Vec<(Id, Id, Option<Id>)> {
     if *op == Op::Binary(BinaryOp::Div) {
-        roots.extend(unary_args(eg, c[1], UnaryOp::Sqrt).into_iter().map(|v| (c[0], v)));
-    } else {
-        for (d, r) in [(c[0], c[1]), (c[1], c[0])] {
-            roots.extend(unary_args(eg, r, UnaryOp::Rsqrt).into_iter().map(|v| (d, v)));
-            let inverted = unary_args(eg, r, UnaryOp::Recip).into_iter().flat_map(|s| unary_args(eg, s, UnaryOp::Sqrt));
-            roots.extend(inverted.map(|v| (d, v)).collect::<Vec<_>>());
+        return unary_args(eg, c[1], UnaryOp::Sqrt).into_iter().map(|v| (c[0], v, None)).collect();
+    }
+    let inverse_root = |r: Id| {
+        let inverted = unary_args(eg, r, UnaryOp::Recip).into_iter().flat_map(|s| unary_args(eg, s, UnaryOp::Sqrt));
+        unary_args(eg, r, UnaryOp::Rsqrt).into_iter().chain(inverted).collect::<Vec<Id>>()
+    };
+    let mut roots = vec![];
+    for (d, r) in [(c[0], c[1]), (c[1], c[0])] {
+        roots.extend(inverse_root(r).into_iter().map(|v| (d, v, None)));
+        for (a, b) in binary_args(eg, r, BinaryOp::Mul) {
+            for (r, g) in [(a, b), (b, a)] {
+                roots.extend(inverse_root(r).into_iter().map(|v| (d, v, Some(g))));
+            }
         }
     }
+    roots
+}
+
+fn norm(eg: &mut Eg, op: &Op, c: &[Id], kind: NormKind) -> Vec<Id> {
     let mut found = vec![];
-    for (d, v) in roots {
+    for (d, v, g) in over_root(eg, op, c) {
         let d = eg.find(d);
         for (a, b) in binary_args(eg, v, BinaryOp::Add) {
-            for (m, e) in [(a, b), (b, a)] {
+            for (v, e) in [(a, b), (b, a)] {
                 let Some(eps) = splat(eg, e).filter(|_| ty(eg, e).shape.iter().all(|d| d.is(1))) else { continue };
-                for (axes, squares) in reductions(eg, m, ReduceOp::Mean) {
-                    let trailing = axes.iter().rev().zip((0..ty(eg, d).rank()).rev()).all(|(a, b)| *a == b) && !axes.is_empty();
-                    if trailing && is_square_of(eg, squares, d) {
-                        found.push((d, axes, eps));
-                    }
-                }
+                let sources = if kind == NormKind::Rms { squares_of(eg, v, d) } else { variance_of(eg, v, d) };
+                found.extend(sources.into_iter().map(|(axes, x)| (x, axes, eps, g)));
             }
         }
     }
     let mut out = vec![];
-    for (d, axes, eps) in found {
-        let axis = axes[0];
-        let sources = match kind {
-            NormKind::Rms => vec![d],
-            NormKind::Layer => {
-                let centred = binary_args(eg, d, BinaryOp::Sub).into_iter().filter(|(x, m)| {
-                    reductions(eg, *m, ReduceOp::Mean).iter().any(|(a, y)| *a == axes && eg.find(*y) == eg.find(*x))
-                });
-                centred.map(|(x, _)| x).collect()
-            }
-        };
-        out.extend(sources.into_iter().filter_map(|x| add(eg, Op::Norm { kind, axis, eps: eps.into() }, &[x])));
+    for (x, axes, eps, g) in found {
+        let rank = ty(eg, x).rank();
+        if axes.is_empty() || !axes.iter().copied().eq(rank - axes.len()..rank) {
+            continue;
+        }
+        let y = add(eg, Op::Norm { kind, axis: axes[0], eps: eps.into() }, &[x]);
+        out.extend(match g {
+            Some(g) => y.and_then(|y| add(eg, Op::Binary(BinaryOp::Mul), &[y, g])),
+            None => y,
+        });
     }
     out
+}
+
+/// Where `v` is the mean of the squares of `d`: the axes, and `d`.
+fn squares_of(eg: &Eg, v: Id, d: Id) -> Vec<(Vec<usize>, Id)> {
+    let means = reductions(eg, v, ReduceOp::Mean);
+    means.into_iter().filter(|(_, squares)| is_square_of(eg, *squares, d)).map(|(axes, _)| (axes, d)).collect()
+}
+
+/// Where `d` is `x` without its mean, and `v` its variance: the axes, and `x`. The variance is the mean of the squares of `d`, or
+/// that of the squares of `x` less the square of the mean (at least zero), which rounds worse.
+fn variance_of(eg: &Eg, v: Id, d: Id) -> Vec<(Vec<usize>, Id)> {
+    let centred = binary_args(eg, d, BinaryOp::Sub);
+    let is_mean = |m: Id, x: Id, axes: &[usize]| {
+        reductions(eg, m, ReduceOp::Mean).iter().any(|(a, y)| a == axes && eg.find(*y) == eg.find(x))
+    };
+    let mut found: Vec<(Vec<usize>, Id)> = vec![];
+    for (axes, _) in squares_of(eg, v, d) {
+        found.extend(centred.iter().filter(|(x, m)| is_mean(*m, *x, &axes)).map(|(x, _)| (axes.clone(), *x)));
+    }
+    let clamped = binary_args(eg, v, BinaryOp::Max).into_iter().flat_map(|(a, b)| [(a, b), (b, a)]);
+    let clamped = clamped.filter(|(zero, _)| splat(eg, *zero) == Some(0.0)).map(|(_, v)| v);
+    for v in clamped.chain([v]) {
+        for (of_squares, square) in binary_args(eg, v, BinaryOp::Sub) {
+            for &(x, m) in &centred {
+                let axes = squares_of(eg, of_squares, eg.find(x)).into_iter().map(|(axes, _)| axes);
+                let fits = axes.filter(|a| is_mean(m, x, a) && is_square_of(eg, square, eg.find(m)));
+                found.extend(fits.map(|a| (a, x)));
+            }
+        }
+    }
+    found
 }
 
 fn is_square_of(eg: &Eg, squares: Id, d: Id) -> bool {
@@ -197,12 +266,29 @@ fn softmax(eg: &mut Eg, _: &Op, c: &[Id]) -> Vec<Id> {
             continue;
         }
         for x in unary_args(eg, e, UnaryOp::Exp) {
-            let shifted = binary_args(eg, x, BinaryOp::Sub)
-                .into_iter()
-                .find(|(y, m)| reductions(eg, *m, ReduceOp::Max).iter().any(|(a, z)| *a == axes && eg.find(*z) == eg.find(*y)));
-            let source = shifted.map_or(x, |(y, _)| y);
+            let source = unshifted(eg, x, &axes);
             out.extend(add(eg, Op::Softmax { axis, log: false }, &[source]));
         }
     }
     out
+}
+
+/// `d - log(sum(exp(d)))` for `d = x` or `x - max(x)`.
+fn log_softmax(eg: &mut Eg, _: &Op, c: &[Id]) -> Vec<Id> {
+    let d = eg.find(c[0]);
+    let mut out = vec![];
+    for s in unary_args(eg, c[1], UnaryOp::Log) {
+        for (axes, e) in reductions(eg, s, ReduceOp::Sum) {
+            let ([axis], true) = (&axes[..], unary_args(eg, e, UnaryOp::Exp).iter().any(|x| eg.find(*x) == d)) else { continue };
+            let source = unshifted(eg, d, &axes);
+            out.extend(add(eg, Op::Softmax { axis: *axis, log: true }, &[source]));
+        }
+    }
+    out
+}
+
+/// `x` of `x - max(x)` over `axes`; else the value itself.
+fn unshifted(eg: &Eg, d: Id, axes: &[usize]) -> Id {
+    let is_max = |m: Id, x: Id| reductions(eg, m, ReduceOp::Max).iter().any(|(a, z)| a == axes && eg.find(*z) == eg.find(x));
+    binary_args(eg, d, BinaryOp::Sub).into_iter().find(|(x, m)| is_max(*m, *x)).map_or(d, |(x, _)| x)
 }
