@@ -190,7 +190,7 @@ fn collect(graph: &Graph, target: &Target, out: &mut Vec<Group>) {
         let results: Vec<_> = n.outputs.iter().map(|v| graph.ty(*v).clone()).collect();
         let cost = model.op(&n.op, &inputs, &results, graph);
         out.push(Group {
-            nodes: n.loc.name.to_string(),
+            nodes: n.loc.label().to_string(),
             ops: ops(n),
             results: results.iter().map(ToString::to_string).collect(),
             predicted_us: micros(cost.seconds),

@@ -43,6 +43,13 @@ pub struct Loc {
     pub place: Arc<str>,
 }
 
+impl Loc {
+    /// What reports call the node: its name, or its place where the source has none.
+    pub fn label(&self) -> &Arc<str> {
+        if self.name.is_empty() { &self.place } else { &self.name }
+    }
+}
+
 /// One operation.
 #[derive(Clone, Debug)]
 pub struct Node {

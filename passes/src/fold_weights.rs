@@ -106,13 +106,10 @@ fn absorbed(g: &Graph, node: &Node, linear: &[Option<Linear>], uses: &[u32]) -> 
             };
         }
         BinaryOp::Add | BinaryOp::Sub => {
-            // A lone bias is an epilogue as it stands.
+            // A lone bias is an epilogue as it stands, but a factor may follow.
             let before = l.bias.as_ref().map(Tensor::to_f64);
             let sign = if op == BinaryOp::Sub { -1.0 } else { 1.0 };
             let sum = |i: usize| before.as_ref().map_or(0.0, |b| b[i]) + sign * c[i];
-            if before.is_none() && op == BinaryOp::Sub {
-                return None;
-            }
             l.bias = Some(Tensor::build(constant.dtype, &[channels], |i| Num::Float(sum(i))));
         }
         _ => return None,

@@ -38,11 +38,20 @@ pub(crate) fn node(r: &mut Rebuild, op: &Op, inputs: &[ValueId], ty: &TensorType
         Op::Concat { axis } => concat(r, inputs, *axis, loc),
         Op::Reverse { axes } if axes.iter().all(|&a| ty.shape[a].is(1)) => Some(x),
         Op::Reduce { op: ReduceOp::Max | ReduceOp::Min | ReduceOp::All | ReduceOp::Any, axes, .. } if axes.is_empty() => Some(x),
+        Op::Reduce { op, axes, keep } => {
+            reduced_already(r, Op::Reduce { op: *op, axes: axes.clone(), keep: !keep }, inputs, ty, loc)
+        }
         Op::Gather { axis } => gather(r, x, inputs[1], *axis, ty, loc),
         _ => None,
     }?;
     // A replacement never changes the type; where symbols keep two forms of one extent apart, the node stays.
     (r.new.ty(found) == ty).then_some(found)
+}
+
+/// The same reduction with or without its axes, under the other shape.
+fn reduced_already(r: &mut Rebuild, other: Op, inputs: &[ValueId], ty: &TensorType, loc: &Loc) -> Option<ValueId> {
+    let found = r.existing(&other, inputs)?;
+    r.push1(Op::Reshape { shape: ty.shape.clone() }, &[found], loc).ok()
 }
 
 /// The one value all elements of a constant have; seen through broadcasts and reshapes.

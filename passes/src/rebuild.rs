@@ -113,6 +113,11 @@ impl<'a> Rebuild<'a> {
         Ok(v)
     }
 
+    /// The first result of a node that is there already.
+    pub fn existing(&self, op: &Op, inputs: &[ValueId]) -> Option<ValueId> {
+        self.seen.get(&(op.clone(), inputs.to_vec())).and_then(|v| v.first().copied())
+    }
+
     /// Adds a node with one result.
     pub fn push1(&mut self, op: Op, inputs: &[ValueId], loc: &Loc) -> Result<ValueId, InferError> {
         Ok(self.push(op, inputs, loc)?[0])

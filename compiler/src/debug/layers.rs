@@ -265,9 +265,9 @@ pub(super) fn group(fused: &Graph, mut v: ValueId) -> (Vec<String>, String) {
         match &n.op {
             Op::Reshape { .. } | Op::Transpose { .. } if fused.def(n.inputs[0]).is_some() => v = n.inputs[0],
             Op::Fused(b) | Op::Tiled { body: b, .. } => {
-                return (b.nodes.iter().map(|x| x.op.name()).collect(), n.loc.name.to_string());
+                return (b.nodes.iter().map(|x| x.op.name()).collect(), n.loc.label().to_string());
             }
-            op => return (vec![op.name()], n.loc.name.to_string()),
+            op => return (vec![op.name()], n.loc.label().to_string()),
         }
     }
     (vec![], String::new())

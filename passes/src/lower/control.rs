@@ -73,7 +73,7 @@ impl Walk<'_> {
                     Op::NonZero { count } => bare(count),
                     _ => None,
                 };
-                steps.push(Step::Host { op: op.clone(), args, results: results.clone(), name: node.loc.name.clone() });
+                steps.push(Step::Host { op: op.clone(), args, results: results.clone(), name: node.loc.label().clone() });
                 if let (Some(symbol), Some(from)) = (count, results.get(1)) {
                     steps.push(Step::ReadDim { symbol, from: *from });
                 }

@@ -305,7 +305,7 @@ impl<'a> Walk<'a> {
                     self.in_place.push((r, self.storage(args[written])));
                 }
             }
-            let launch = self.launch(call, args, node.loc.name.clone());
+            let launch = self.launch(call, args, node.loc.label().clone());
             steps.push(Step::Launch(launch));
         }
     }

@@ -140,6 +140,7 @@ pub fn add_scalar(eg: &mut Eg, dtype: DType, v: f64) -> Id {
 }
 
 /// Adds `x` under another shape; what `x` is a reshape of is used where that is known, and nothing where the shape is the same.
+/// A constant is a constant under any shape.
 pub fn add_reshape(eg: &mut Eg, shape: Vec<Dim>, x: Id) -> Option<Id> {
     if ty(eg, x).shape == shape {
         return Some(x);
@@ -147,6 +148,11 @@ pub fn add_reshape(eg: &mut Eg, shape: Vec<Dim>, x: Id) -> Option<Id> {
     let sources = find_all(eg, x, |op, c| matches!(op, Op::Reshape { .. }).then(|| c[0]));
     if let Some(same) = sources.iter().find(|s| ty(eg, **s).shape == shape) {
         return Some(*same);
+    }
+    if let Some(t) = constant(eg, x) {
+        let to = TensorType::new(t.dtype, shape).static_shape()?;
+        let t = t.reshaped(&to)?;
+        return Some(add_constant(eg, &t));
     }
     add(eg, Op::Reshape { shape }, &[sources.first().copied().unwrap_or(x)])
 }
@@ -183,11 +189,6 @@ pub fn add_rank(eg: &mut Eg, x: Id, rank: usize) -> Option<Id> {
         return Some(x);
     }
     let shape = std::iter::repeat_n(1.into(), missing).chain(shape.iter().cloned()).collect();
-    if let Some(t) = constant(eg, x) {
-        let shape = TensorType::new(t.dtype, shape).static_shape()?;
-        let t = t.reshaped(&shape)?;
-        return Some(add_constant(eg, &t));
-    }
     add_reshape(eg, shape, x)
 }
 

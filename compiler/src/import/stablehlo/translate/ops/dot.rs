@@ -80,6 +80,22 @@ fn side(cx: &mut Cx<'_, '_>, v: V, batch: &[usize], contract: &[usize], depth_fi
     Ok((cx.reshape(v, flat)?, free.iter().map(|i| shape[*i].clone()).collect()))
 }
 
+/// The product where the right side has no batch axes: the free axes of the left one stay as they are, and no reshape stands
+/// between the product and what follows it.
+fn rows_by_matrix(cx: &mut Cx<'_, '_>, x: V, y: V, axes: &Axes, out: DType) -> R<Option<V>> {
+    let shape = cx.shape(x);
+    let [depth] = axes.contract[0][..] else { return Ok(None) };
+    if !axes.batch[0].is_empty() || shape.len() < 3 {
+        return Ok(None);
+    }
+    let order: Vec<usize> = (0..shape.len()).filter(|a| *a != depth).chain([depth]).collect();
+    let a = cx.transpose(x, order)?;
+    let (b, columns) = side(cx, y, &[], &axes.contract[1], true)?;
+    let v = cx.emit(Op::MatMul { out }, &[a, b])?;
+    let shape = cx.shape(v)[..shape.len() - 1].iter().cloned().chain(columns).collect();
+    cx.reshape(v, shape).map(Some)
+}
+
 /// The product of `x` and `y`: result axes are batch, free axes of `x`, free axes of `y`.
 pub fn contract(cx: &mut Cx<'_, '_>, x: V, y: V, axes: &Axes, to: DType) -> R {
     let same = axes.batch[0].len() == axes.batch[1].len() && axes.contract[0].len() == axes.contract[1].len();
@@ -88,6 +104,9 @@ pub fn contract(cx: &mut Cx<'_, '_>, x: V, y: V, axes: &Axes, to: DType) -> R {
     }
     let (mut x, mut y) = (x, y);
     let out = accumulator(cx, &mut x, &mut y, to)?;
+    if let Some(v) = rows_by_matrix(cx, x, y, axes, out)? {
+        return cx.cast(v, to);
+    }
     let (a, rows) = side(cx, x, &axes.batch[0], &axes.contract[0], false)?;
     let (b, columns) = side(cx, y, &axes.batch[1], &axes.contract[1], true)?;
     let v = cx.emit(Op::MatMul { out }, &[a, b])?;
