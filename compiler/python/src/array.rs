@@ -28,7 +28,21 @@ pub struct Array<'py> {
     shape: *const i64,
     rank: usize,
     writeable: bool,
+    /// The elements, where those given had to be written anew.
+    own: Option<Vec<u8>>,
     _owner: Bound<'py, PyAny>,
+}
+
+/// A byte that holds an element below 8 bits, as kernels read it: extended by sign or zero. The types of `ml_dtypes` leave the
+/// upper bits open.
+fn extended(dtype: DType, byte: u8) -> u8 {
+    match dtype {
+        DType::I4 => ((byte << 4) as i8 >> 4) as u8,
+        DType::I2 => ((byte << 6) as i8 >> 6) as u8,
+        DType::U4 | DType::F4E2M1 => byte & 0xf,
+        DType::U2 => byte & 0x3,
+        _ => byte,
+    }
 }
 
 impl<'py> Array<'py> {
@@ -45,6 +59,9 @@ impl<'py> Array<'py> {
     fn data(&self) -> &[u8] {
         if self.bytes == 0 {
             return &[];
+        }
+        if let Some(own) = &self.own {
+            return own;
         }
         // SAFETY: the owner keeps as many bytes as extents and type say. Another thread that writes to them meanwhile spoils
         // the numbers, as in every library that works on arrays without a lock.
@@ -82,24 +99,34 @@ impl<'py> Array<'py> {
     pub fn input(given: &Bound<'py, PyAny>, name: &str, expected: DType) -> PyResult<(Array<'py>, Framework)> {
         let py = given.py();
         let (array, framework) = Array::new(given, expected)?;
-        let array = match array {
+        let mut array = match array {
             Some(a) => a,
             None => {
-                let numpy = py.import("numpy")?;
-                let copy = numpy.call_method1("asarray", (given,))?;
-                let native = copy.getattr("dtype")?.call_method1("newbyteorder", ("=",))?;
-                // Not `ascontiguousarray`, which makes a scalar a vector.
-                let how = [("dtype", native), ("order", "C".into_pyobject(py)?.into_any())].into_py_dict(py)?;
-                let dense = numpy.call_method("array", (copy,), Some(&how))?;
-                let kind: String = dense.getattr("dtype")?.str()?.extract()?;
-                from_numpy(&dense)?.ok_or_else(|| error::input(py, name, &format!("numpy's type `{kind}` is no tensor's")))?
+                let made = copied(given)?;
+                let kind = || made.getattr("dtype")?.str()?.extract::<String>();
+                match from_numpy(&made)? {
+                    Some(a) => a,
+                    None => return Err(error::input(py, name, &format!("numpy's type `{}` is no tensor's", kind()?))),
+                }
             }
         };
+        if matches!(array.dtype, DType::I4 | DType::I2 | DType::U4 | DType::U2 | DType::F4E2M1) {
+            array.own = Some(array.data().iter().map(|b| extended(array.dtype, *b)).collect());
+        }
         if array.dtype != expected {
             let what = format!("wrong element type: expected {}, got {}", dtype::name(expected), dtype::name(array.dtype));
             return Err(error::input(py, name, &what));
         }
         Ok((array, framework))
+    }
+
+    /// Whatever is given as an array of its own type; `None` where that is no tensor's.
+    #[cfg(feature = "compile")]
+    pub fn dense(given: &Bound<'py, PyAny>) -> PyResult<Option<Array<'py>>> {
+        match Array::new(given, DType::F32)?.0 {
+            None => from_numpy(&copied(given)?),
+            a => Ok(a),
+        }
     }
 
     /// Memory that is given for an output. It is never copied: `None` where it is not dense.
@@ -133,6 +160,17 @@ impl<'py> Array<'py> {
             }
         }
     }
+}
+
+/// A dense row-major copy of this machine's byte order.
+fn copied<'py>(given: &Bound<'py, PyAny>) -> PyResult<Bound<'py, PyAny>> {
+    let py = given.py();
+    let numpy = py.import("numpy")?;
+    let array = numpy.call_method1("asarray", (given,))?;
+    let native = array.getattr("dtype")?.call_method1("newbyteorder", ("=",))?;
+    // Not `ascontiguousarray`, which makes a scalar a vector.
+    let how = [("dtype", native), ("order", "C".into_pyobject(py)?.into_any())].into_py_dict(py)?;
+    numpy.call_method("array", (array,), Some(&how))
 }
 
 fn is_numpy(given: &Bound<'_, PyAny>) -> bool {
@@ -172,6 +210,7 @@ fn from_numpy<'py>(given: &Bound<'py, PyAny>) -> PyResult<Option<Array<'py>>> {
         shape: fields.dimensions.cast_const().cast(),
         rank,
         writeable: fields.flags & NPY_ARRAY_WRITEABLE != 0,
+        own: None,
         _owner: given.clone(),
     };
     // numpy has made sure that this does not overflow.
@@ -197,7 +236,7 @@ fn from_dlpack<'py>(given: &Bound<'py, PyAny>) -> PyResult<Array<'py>> {
     let rank = t.rank as usize;
     // SAFETY: an offset within the tensor's memory.
     let data = unsafe { t.data.cast::<u8>().byte_add(t.byte_offset as usize) };
-    let mut array = Array { dtype, data, bytes: 0, shape: t.shape, rank, writeable: true, _owner: capsule.clone() };
+    let mut array = Array { dtype, data, bytes: 0, shape: t.shape, rank, writeable: true, own: None, _owner: capsule.clone() };
     array.bytes = array.shape().iter().product::<i64>() as usize * dtype.size();
     if !t.strides.is_null() && rank > 0 {
         // SAFETY: as many strides as extents.

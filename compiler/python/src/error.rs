@@ -36,6 +36,12 @@ pub fn input(py: Python<'_>, name: &str, what: &str) -> PyErr {
     named(py, "InputError", "input", name, &format!("input `{name}`: {what}"))
 }
 
+/// What is wrong with an input's extents.
+#[cfg(feature = "compile")]
+pub fn shape(py: Python<'_>, name: &str, what: &str) -> PyErr {
+    named(py, "ShapeError", "input", name, &format!("input `{name}`: {what}"))
+}
+
 fn named(py: Python<'_>, class: &str, key: &str, name: &str, message: &str) -> PyErr {
     let data = PyDict::new(py);
     match data.set_item(key, name) {

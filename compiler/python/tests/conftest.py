@@ -2,12 +2,18 @@
 
 from __future__ import annotations
 
+import os
+import pathlib
+
 import numpy as np
 import onnx
 import pytest
 from onnx import TensorProto, helper
 
 import beiming
+
+
+MODELS = pathlib.Path(os.environ.get("BEIMING_MODELS", pathlib.Path(__file__).parents[3] / "build" / "models"))
 
 
 def node_model(op: str, inputs, outputs, opset: int = 21, initializers=(), **attributes) -> onnx.ModelProto:

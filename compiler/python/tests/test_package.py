@@ -28,7 +28,7 @@ HERE = pathlib.Path(__file__).parent
 
 
 @pytest.mark.parametrize(
-    "name", ["", "_artifact", "_compile", "_jax", "_module", "_profile", "_torch", "_types", "backend", "exceptions", "session"]
+    "name", ["", "_artifact", "_compile", "_debug", "_jax", "_module", "_profile", "_torch", "_types", "backend", "exceptions", "session"]
 )
 def test_examples(name):
     m = importlib.import_module("beiming" + ("." + name if name else ""))

@@ -4,14 +4,15 @@ use super::compare::Args;
 use super::failure::{Exit, Result};
 use super::{debug, output};
 use crate::debug::layers::{Layer, Verdict};
-use crate::debug::{self as search, Layers};
+use crate::debug::{self as search, Layers, reference};
 
 /// Runs the command.
 pub fn run(args: &Args) -> Result<Exit> {
     let checking = &args.checking;
     let setup = debug::Setup::new(checking)?;
     let against = checking.reference(setup.is_onnx);
-    let layers = search::layers(&*setup.source, &setup.inputs, &setup.maker, against, checking.tolerance(), args.unfused);
+    let mut wants = |names: &[String]| reference::values(against, &*setup.source, names, &setup.inputs);
+    let layers = search::layers(&*setup.source, &setup.inputs, &setup.maker, &mut wants, checking.tolerance(), args.unfused);
     let layers = layers.map_err(|e| debug::failure(&checking.model.model, e))?;
     if args.json {
         output::print_json(&layers)?;

@@ -104,7 +104,7 @@ impl Setup {
         let arrays = feed::arrays(&args.feed, &args.shapes(), &ports, &ranges)?;
         let own = |a: &super::npz::Array| Ok((a.name.clone(), reference::tensor(a).map_err(|e| failure(path, e))?));
         let inputs = arrays.iter().map(own).collect::<Result<Vec<_>>>()?;
-        let maker = Maker { target: opened.target, options: opened.options, threads: args.threads, edit: None };
+        let maker = Maker { target: opened.target, options: opened.options, threads: args.threads, edit: None, stop: None };
         Ok(Setup { source, inputs, maker, is_onnx })
     }
 
@@ -115,6 +115,17 @@ impl Setup {
         values.extend(self.inputs.iter().cloned());
         Ok(values)
     }
+}
+
+/// Random inputs by a seed, the same on every machine; open extents are the smallest that are allowed and not zero.
+///
+/// # Errors
+/// Where the inputs have no usable type, or would be too large.
+pub fn random(source: &dyn Source, path: &Path, seed: u64) -> Result<Vec<(String, Tensor)>> {
+    let (ports, ranges) = ports(source, path)?;
+    let args = feed::Args { seed, ..feed::Args::default() };
+    let arrays = feed::arrays(&args, &feed::ShapeArgs::default(), &ports, &ranges)?;
+    arrays.iter().map(|a| Ok((a.name.clone(), reference::tensor(a).map_err(|e| failure(path, e))?))).collect()
 }
 
 /// The inputs that a run must have, and ranges of their symbols.

@@ -29,7 +29,7 @@ mod compare_layers;
 #[cfg(feature = "compile")]
 mod compile;
 #[cfg(feature = "compile")]
-mod debug;
+pub mod debug;
 #[cfg(feature = "compile")]
 mod explain;
 #[cfg(feature = "compile")]

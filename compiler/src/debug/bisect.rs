@@ -53,8 +53,7 @@ pub fn bisect(
     tolerance: Tolerance,
 ) -> Result<Bisected, DebugError> {
     let mut b = Search { source, values, maker, tolerance, runs: 0, skipped: (0, None) };
-    let ran = maker.run(source.whole(&source.results())?, inputs)?;
-    let whole = compared(&source.results(), &ran.outputs, values, tolerance);
+    let whole = results(source, inputs, values, maker, tolerance)?;
     let (mut lo, mut hi) = (0, source.ops().len());
     let mut found = b.differs(lo, hi);
     if found.is_none() {
@@ -92,6 +91,21 @@ pub fn bisect(
         }
     }
     Ok(b.done(whole, found))
+}
+
+/// Compiles and runs the whole model and holds its results against `values`; results that these lack are left out.
+///
+/// # Errors
+/// Where it cannot be compiled or run.
+pub fn results(
+    source: &dyn Source,
+    inputs: &[(String, Tensor)],
+    values: &Values,
+    maker: &Maker<'_>,
+    tolerance: Tolerance,
+) -> Result<Vec<Compared>, DebugError> {
+    let ran = maker.run(source.whole(&source.results())?, inputs)?;
+    Ok(compared(&source.results(), &ran.outputs, values, tolerance))
 }
 
 struct Search<'a> {

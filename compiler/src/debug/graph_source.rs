@@ -50,6 +50,11 @@ impl GraphSource {
         GraphSource { ops, nodes, names, values, graph }
     }
 
+    /// Names of the values that the graph gives, in order; one that it gives twice is there twice.
+    pub fn outputs(&self) -> Vec<String> {
+        self.graph.outputs.iter().map(|v| self.names[v.index()].clone()).collect()
+    }
+
     /// The ops as a graph, with the types of the whole model.
     fn part(&self, keep: &[usize], inputs: &[String], outputs: &[String]) -> Graph {
         let mut new = Graph::new(&self.graph.name, self.graph.symbols.clone());

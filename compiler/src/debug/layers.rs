@@ -15,7 +15,7 @@ use serde::Serialize;
 
 use super::counterpart::Counterparts;
 use super::difference::{Difference, Tolerance};
-use super::reference::{self, Against};
+use super::reference::Reference;
 use super::{DebugError, Maker, OpInfo, Source};
 
 /// What the comparison says of a value.
@@ -80,17 +80,17 @@ impl Layers {
 /// Compares values between the ops. `unfused` compiles every op as a kernel of its own and compares them all.
 ///
 /// # Errors
-/// Where the model cannot be compiled or run, or the reference cannot run it.
+/// Where the model cannot be compiled or run, and those of `reference`.
 pub fn layers(
     source: &dyn Source,
     inputs: &[(String, Tensor)],
     maker: &Maker<'_>,
-    against: Against,
+    reference: &mut Reference<'_>,
     tolerance: Tolerance,
     unfused: bool,
 ) -> Result<Layers, DebugError> {
-    let wants = |names: &[String]| {
-        let mut wants = reference::values(against, source, names, inputs)?;
+    let mut wants = |names: &[String]| {
+        let mut wants = reference(names)?;
         wants.extend(inputs.iter().cloned());
         Ok::<_, DebugError>(wants)
     };

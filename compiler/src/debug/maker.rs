@@ -2,6 +2,7 @@
 
 use std::path::Path;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 
 use beiming_ir::graph::Graph;
 use beiming_ir::plan::Program;
@@ -11,7 +12,7 @@ use beiming_runtime::{Module, Session, TensorView};
 
 use super::DebugError;
 use crate::cli::{emulate, npz, temp};
-use crate::driver::{self, CompileError, Options};
+use crate::driver::{self, CompileError, Next, Options, Product, Watch};
 use crate::stage::{Ir, Staged};
 
 /// How graphs are compiled and run.
@@ -25,6 +26,27 @@ pub struct Maker<'a> {
     pub threads: usize,
     /// Changes every program before it becomes code: to try another kernel where one is suspected, or to break one in a test.
     pub edit: Option<&'a (dyn Fn(&mut Program) + Sync)>,
+    /// Set by another thread, it ends the compilation under way and those to come.
+    pub stop: Option<&'a AtomicBool>,
+}
+
+/// Hears whether to go on.
+struct Ear<'a>(Option<&'a AtomicBool>);
+
+impl Ear<'_> {
+    fn next(&self) -> Next {
+        if self.0.is_some_and(|s| s.load(Ordering::Relaxed)) { Next::Stop } else { Next::Continue }
+    }
+}
+
+impl Watch for Ear<'_> {
+    fn product(&mut self, _: Product<'_>) -> Result<Next, CompileError> {
+        Ok(self.next())
+    }
+
+    fn kernels(&mut self, _: usize, _: usize) -> Next {
+        self.next()
+    }
 }
 
 /// A graph, compiled as far as there are kernels.
@@ -46,7 +68,7 @@ pub struct Ran {
 impl Maker<'_> {
     /// For a target, with default options.
     pub fn new(target: Target) -> Maker<'static> {
-        Maker { target, options: Options::default(), threads: 1, edit: None }
+        Maker { target, options: Options::default(), threads: 1, edit: None, stop: None }
     }
 
     /// Optimises and lowers.
@@ -86,7 +108,7 @@ impl Maker<'_> {
             let ir = Ir::Program(Box::new(built.program.clone()), Box::default());
             Ok(Staged { model: "model".into(), target: self.target.name.clone(), ir })
         };
-        driver::resume(staged, &self.target, &self.options, &file, &mut ())?;
+        driver::resume(staged, &self.target, &self.options, &file, &mut Ear(self.stop))?;
         let outputs = super::reference::with_views(given, |views| self.launch(&file, &folder, &built.program, views))?;
         Ok(Ran { built, outputs })
     }

@@ -6,6 +6,7 @@ use std::path::Path;
 use beiming_ir::graph::Graph;
 use beiming_ir::tensor::Tensor;
 use beiming_ir::types::{Symbols, TensorType};
+use bytes::Bytes;
 
 use super::source::{Cut, OpInfo, Source, border};
 use super::{DebugError, Values};
@@ -43,7 +44,19 @@ impl OnnxSource {
     /// # Errors
     /// As [`OnnxSource::open`], of a file that is.
     pub fn detect(path: &Path, options: &ImportOptions) -> Result<Option<OnnxSource>, DebugError> {
-        match parts::read_whole(path, options) {
+        OnnxSource::of_whole(parts::read_whole(path, options), options)
+    }
+
+    /// Of bytes, if they are ONNX. `folder` is where external data lies, if there may be any.
+    ///
+    /// # Errors
+    /// As [`OnnxSource::detect`].
+    pub fn detect_bytes(bytes: Bytes, folder: Option<&Path>, options: &ImportOptions) -> Result<Option<OnnxSource>, DebugError> {
+        OnnxSource::of_whole(parts::decode_whole(bytes, folder, options), options)
+    }
+
+    fn of_whole(read: Result<ModelProto, ImportError>, options: &ImportOptions) -> Result<Option<OnnxSource>, DebugError> {
+        match read {
             Ok(m) if m.graph.is_some() => OnnxSource::new(m, options).map(Some),
             Ok(_) => Ok(None),
             Err(ImportError::Invalid { errors, .. }) if errors.iter().all(|e| e.code == Code::NotOnnx) => Ok(None),

@@ -26,6 +26,9 @@ pub enum Against {
     Eval,
 }
 
+/// Gives the values of these names. It may lack some.
+pub type Reference<'a> = dyn FnMut(&[String]) -> Result<Values, DebugError> + 'a;
+
 /// The values called `names`. The reference may lack some: onnxruntime those that are no tensors.
 ///
 /// # Errors
@@ -56,18 +59,12 @@ fn evaluated(source: &dyn Source, names: &[String], inputs: &[(String, Tensor)])
 }
 
 fn onnxruntime(source: &dyn Source, names: &[String], inputs: &[(String, Tensor)]) -> Result<Values, DebugError> {
-    let Some(model) = source.onnx(&source.results()) else {
-        return Err(DebugError::Usage("onnxruntime reads ONNX models, and this is none; the evaluator runs any graph".into()));
-    };
-    let size = model.encoded_len();
-    if size > MAX_MODEL {
-        return Err(DebugError::Usage(format!("a model of {size} bytes is too large for onnxruntime with its weights inside")));
-    }
+    let model = onnx_bytes(source)?;
     let folder = temp::Folder::new().map_err(DebugError::tool)?;
     let (file, feed, out, list) =
         (folder.file("model.onnx"), folder.file("inputs.npz"), folder.file("values.npz"), folder.file("names.json"));
     let write = |path: &Path, bytes: Vec<u8>| std::fs::write(path, bytes).map_err(|e| DebugError::io("write", path, &e));
-    write(&file, model.encode_to_vec())?;
+    write(&file, model)?;
     // The archive's own names are numbers: what a value is called may be no file name.
     write(&list, serde_json::to_vec(&names).unwrap_or_default())?;
     save_arrays(&feed, inputs)?;
@@ -81,6 +78,21 @@ fn onnxruntime(source: &dyn Source, names: &[String], inputs: &[(String, Tensor)
         }
     }
     Ok(values)
+}
+
+/// The model for onnxruntime, its weights inside.
+///
+/// # Errors
+/// [`DebugError::Usage`] where it is no ONNX model, or larger than onnxruntime reads.
+pub fn onnx_bytes(source: &dyn Source) -> Result<Vec<u8>, DebugError> {
+    let Some(model) = source.onnx(&source.results()) else {
+        return Err(DebugError::Usage("onnxruntime reads ONNX models, and this is none; the evaluator runs any graph".into()));
+    };
+    let size = model.encoded_len();
+    if size > MAX_MODEL {
+        return Err(DebugError::Usage(format!("a model of {size} bytes is too large for onnxruntime with its weights inside")));
+    }
+    Ok(model.encode_to_vec())
 }
 
 /// Runs the script in Python.

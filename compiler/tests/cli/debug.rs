@@ -66,11 +66,16 @@ fn values(source: &dyn Source, inputs: &[(String, Tensor)]) -> Values {
     v
 }
 
+/// The evaluator as the reference.
+fn evaluated(source: &dyn Source) -> impl FnMut(&[String]) -> Result<Values, debug::DebugError> {
+    |names| reference::values(Against::Eval, source, names, &input())
+}
+
 #[test]
 fn layers_agree_where_nothing_is_wrong() {
     let (s, maker) = (source(network("Tanh")), Maker::new(Target::host()));
     for unfused in [false, true] {
-        let l = debug::layers(&s, &input(), &maker, Against::Eval, Tolerance::default(), unfused).expect("compared");
+        let l = debug::layers(&s, &input(), &maker, &mut evaluated(&s), Tolerance::default(), unfused).expect("compared");
         assert!(l.agrees() && l.layers.iter().all(|x| x.verdict == Verdict::Agrees), "{l:#?}");
         assert_eq!(l.kernels.0, l.kernels.1, "the kernels are those of the model");
         if unfused {
@@ -85,7 +90,7 @@ fn layers_name_the_first_wrong_value() {
     let s = source(network("Tanh"));
     let maker = Maker { edit: Some(&break_tanh), ..Maker::new(Target::host()) };
     for unfused in [false, true] {
-        let l = debug::layers(&s, &input(), &maker, Against::Eval, Tolerance::default(), unfused).expect("compared");
+        let l = debug::layers(&s, &input(), &maker, &mut evaluated(&s), Tolerance::default(), unfused).expect("compared");
         let first = &l.layers[l.first.expect("a difference")];
         assert!(first.group.iter().any(|op| op == "tanh"), "{first:#?}");
         assert!(l.layers.iter().filter(|l| l.verdict == Verdict::Differs).all(|l| l.difference.different > 0));

@@ -30,6 +30,7 @@ _atexit.register(_beiming.finish)
 from ._artifact import Artifact  # noqa: E402
 from ._beiming import Tensor, __version__  # noqa: E402
 from ._compile import compile, targets  # noqa: E402
+from ._debug import Bisection, Comparison, Op, ValueDifference, bisect, compare  # noqa: E402
 from ._jax import jit  # noqa: E402
 from ._module import Module, load  # noqa: E402
 from ._profile import OpTime, Profile  # noqa: E402
@@ -51,6 +52,8 @@ __all__ = [
     "Artifact",
     "ArtifactError",
     "BeimingError",
+    "Bisection",
+    "Comparison",
     "CompilerBug",
     "ExecutionMode",
     "GraphOptimizationLevel",
@@ -60,6 +63,7 @@ __all__ = [
     "ModelError",
     "Module",
     "NodeArg",
+    "Op",
     "OpTime",
     "OptionError",
     "OrtValue",
@@ -72,7 +76,10 @@ __all__ = [
     "TargetError",
     "Tensor",
     "UnsupportedOpsError",
+    "ValueDifference",
     "__version__",
+    "bisect",
+    "compare",
     "compile",
     "exceptions",
     "get_available_providers",

@@ -52,6 +52,36 @@ class Module:
     @property
     def idle_sessions(self) -> int: ...
 
+class Subject:
+    """A model that is held against a reference."""
+
+    def __new__(
+        cls, model: Any, name: str, folder: Optional[str], target: str, options: dict[str, Any]
+    ) -> Self: ...
+    @property
+    def is_onnx(self) -> bool: ...
+    @property
+    def outputs(self) -> list[str]: ...
+    def input_ports(self) -> _Ports: ...
+    def random(self, seed: int) -> list[tuple[str, str, list[int], bytes]]: ...
+    def compare(
+        self,
+        inputs: dict[str, Any],
+        ask: Optional[Callable[[Optional[bytes], list[str]], dict[str, Any]]],
+        evaluate: bool,
+        tolerance: tuple[float, float],
+        layers: bool,
+        unfused: bool,
+    ) -> str: ...
+    def bisect(
+        self,
+        inputs: dict[str, Any],
+        ask: Optional[Callable[[Optional[bytes], list[str]], dict[str, Any]]],
+        evaluate: bool,
+        tolerance: tuple[float, float],
+        stem: str,
+    ) -> str: ...
+
 def bind_exceptions(module: ModuleType) -> None: ...
 def compile(
     model: Any,

@@ -56,15 +56,16 @@ def compile(
     from ._convert import model_source
 
     source, own_name, own_folder = model_source(model)
-    options: dict[str, Any] = {
-        "exact": exact,
-        "reuse_memory": reuse_memory,
-        "threads": threads,
-        "allow_external_links": allow_external_links,
-    }
-    if opt_level is not None:
-        options["opt_level"] = opt_level
-    options.update((k, dict(v)) for k, v in (("shapes", shapes), ("dims", dims), ("values", values)) if v)
+    options = read_options(
+        shapes=shapes,
+        dims=dims,
+        values=values,
+        exact=exact,
+        opt_level=opt_level,
+        reuse_memory=reuse_memory,
+        threads=threads,
+        allow_external_links=allow_external_links,
+    )
     bar = Progress() if progress is True else None
     watch = bar if bar is not None else (progress if callable(progress) else None)
     where = os.fspath(output) if output is not None else None
@@ -76,6 +77,13 @@ def compile(
         if bar is not None:
             bar.done()
     return Artifact(made, summary)
+
+
+def read_options(**given: Any) -> dict[str, Any]:
+    """The options of :func:`compile` as the compiler takes them; those that are not given are left out."""
+    maps = ("shapes", "dims", "values")
+    options = {k: dict(v) if k in maps else v for k, v in given.items() if v is not None}
+    return {k: v for k, v in options.items() if k not in maps or v}
 
 
 def targets() -> list[str]:

@@ -21,7 +21,7 @@ def model_source(model: Any) -> Source:
     module = type(model).__module__.split(".")[0]
     if module.startswith("onnx") and hasattr(model, "SerializeToString"):
         return model.SerializeToString(), model.graph.name or "model", None
-    if module.startswith("jax"):
+    if is_jax(model):
         return _jax(model)
     if module == "torch":
         return _torch(model)
@@ -33,6 +33,11 @@ def model_source(model: Any) -> Source:
         f"cannot compile a {type(model).__module__}.{type(model).__qualname__}; give a path, bytes, an onnx.ModelProto, "
         "jax.jit(f).lower(...), jax.export.export(...), or a torch.export.ExportedProgram"
     )
+
+
+def is_jax(model: Any) -> bool:
+    """Whether it is an object of JAX."""
+    return type(model).__module__.split(".")[0].startswith("jax")
 
 
 def _jax(model: Any) -> Source:

@@ -1,4 +1,4 @@
-"""Artifacts in a notebook: a picture of the groups that became kernels, and tables. It has no script and loads nothing."""
+"""Artifacts and comparisons in a notebook: a picture of the groups that became kernels, and tables. It has no script and loads nothing."""
 
 from __future__ import annotations
 
@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from ._artifact import Artifact
+    from ._debug import Comparison, ValueDifference
 
 # Bars that are drawn; the rest is counted.
 SHOWN = 60
@@ -49,7 +50,7 @@ def _table(head: list[str], rows: list[list[Any]]) -> str:
     return "<table><tr>" + "".join(cell("th", h) for h in head) + f"</tr>{body}</table>"
 
 
-_NUMBERS = {"calls", "scratch bytes", "predicted us", "seconds"}
+_NUMBERS = {"calls", "scratch bytes", "predicted us", "seconds", "different", "elements"}
 
 
 def _picture(groups: list[dict[str, Any]]) -> str:
@@ -106,4 +107,26 @@ def artifact_html(a: "Artifact") -> str:
         + f'<details><summary>{len(kernels)} kernels</summary><div class="scroll">'
         + _table(["kernel", "calls", "grid", "scratch bytes", "buffers"], kernel_rows)
         + "</div></details></div>"
+    )
+
+
+def comparison_html(c: "Comparison") -> str:
+    """A comparison: its results, and the values between the ops."""
+    def row(v: "ValueDifference") -> list[Any]:
+        first = f"{list(v.first[0])}: {v.first[1]}, expected {v.first[2]}" if v.first else (v.problem or "")
+        op = f"{v.op.type} {v.op.name}" if v.op else ""
+        return [v.verdict, v.value, op, v.different, v.elements, f"{v.max_abs:.3g}", f"{v.max_error:.3g}", first]
+
+    head = ["", "value", "op", "different", "elements", "largest", "of what is allowed", "first"]
+    text = "all values agree" if c.agrees else "values differ"
+    layers = ""
+    if c.layers:
+        opened = "" if c.agrees else " open"
+        layers = f'<details{opened}><summary>{len(c.layers)} values between the ops</summary><div class="scroll">'
+        layers += _table(head, [row(v) for v in c.layers]) + "</div></details>"
+    return (
+        f'<div class="bm">{_STYLE}<h4>against {escape(c.against)}: {text}</h4>'
+        + _table(head, [row(v) for v in c.results])
+        + layers
+        + "</div>"
     )

@@ -5,6 +5,7 @@ use std::path::Path;
 
 use beiming_ir::tensor::Tensor;
 use beiming_ir::types::{DType, Symbols, TensorType};
+use bytes::Bytes;
 use prost::Message;
 
 use super::external::{self, Folder};
@@ -19,9 +20,16 @@ use crate::import::{Code, ImportOptions, ModelError};
 pub fn read_whole(path: &Path, options: &ImportOptions) -> Result<ModelProto, ImportError> {
     let io = |source| ImportError::Io { path: path.to_path_buf(), source };
     let file = std::fs::File::open(path).map_err(io)?;
-    let bytes = external::map(&file).map_err(io)?;
+    decode_whole(external::map(&file).map_err(io)?, path.parent(), options)
+}
+
+/// As [`read_whole`], of bytes. `folder` is where external data lies, if there may be any.
+///
+/// # Errors
+/// As [`read_whole`].
+pub fn decode_whole(bytes: Bytes, folder: Option<&Path>, options: &ImportOptions) -> Result<ModelProto, ImportError> {
     let mut model = ModelProto::decode(bytes).map_err(|e| ModelError::new(Code::NotOnnx, format!("not an ONNX model: {e}")))?;
-    let mut folder = Folder::new(path.parent(), options.allow_external_links);
+    let mut folder = Folder::new(folder, options.allow_external_links);
     model.graph.iter_mut().try_for_each(|g| inline(g, &mut folder))?;
     for n in model.functions.iter_mut().flat_map(|f| &mut f.node) {
         inline_node(n, &mut folder)?;
