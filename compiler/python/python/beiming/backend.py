@@ -6,23 +6,43 @@
 
 from __future__ import annotations
 
-from typing import Any
+import re
+from typing import Any, Optional
 
 import numpy
-from onnx import ModelProto
+from onnx import GraphProto, ModelProto, NodeProto, numpy_helper
 from onnx.backend.base import Backend as _Backend
 from onnx.backend.base import BackendRep as _BackendRep
 
 from ._compile import compile
 from ._module import Module
+from .exceptions import UnsupportedOpsError
+
+# Inputs of at most this many elements may decide shapes.
+_SMALL = 64
 
 
 class Rep(_BackendRep):
-    """A model that is compiled for this machine."""
+    """A model that is compiled for this machine.
 
-    def __init__(self, module: Module) -> None:
-        self.module = module
-        self._names = [p.name for p in module.inputs]
+    Some inputs must be known to the compiler: axes, shapes, counts. Where a model takes such as inputs, it is compiled when it is run,
+    once for each set of their values. ``constants`` has their names.
+    """
+
+    def __init__(self, model: ModelProto, options: dict[str, Any]) -> None:
+        self._model = model
+        self._options = options
+        self._inputs = _inputs(model.graph)
+        self._modules: dict[Any, Module] = {}
+        self.constants: list[str] = []
+        #: The module, where it needs no values.
+        self.module: Optional[Module] = None
+        try:
+            self.module = compile(model, **options).module()
+        except UnsupportedOpsError as e:
+            self.constants = _constants(model.graph, e)
+            if not self.constants:
+                raise
 
     def run(self, inputs: Any, **kwargs: Any) -> tuple[Any, ...]:
         """Runs on arrays by position (or by name, in a dictionary); a single array stands for a list of one."""
@@ -30,8 +50,70 @@ class Rep(_BackendRep):
             feed = dict(inputs)
         else:
             given = inputs if isinstance(inputs, (list, tuple)) else [inputs]
-            feed = dict(zip(self._names, given))
-        return tuple(self.module.run_list(None, feed))
+            feed = dict(zip(self._inputs, given))
+        module = self.module
+        while module is None:
+            module = self._with({n: numpy.asarray(feed[n]) for n in self.constants})
+        for name in self.constants:
+            del feed[name]
+        return tuple(module.run_list(None, feed))
+
+    def _with(self, values: dict[str, Any]) -> Optional[Module]:
+        """The module for these values; ``None`` where more constants are wanted."""
+        key = tuple((v.dtype, v.shape, v.tobytes()) for v in values.values())
+        if key not in self._modules:
+            fixed = ModelProto()
+            fixed.CopyFrom(self._model)
+            rest = [i for i in fixed.graph.input if i.name not in values]
+            del fixed.graph.input[:]
+            fixed.graph.input.extend(rest)
+            fixed.graph.initializer.extend(numpy_helper.from_array(v, n) for n, v in values.items())
+            try:
+                self._modules[key] = compile(fixed, **self._options).module()
+            except UnsupportedOpsError as e:
+                more = _constants(fixed.graph, e)
+                if not more:
+                    raise
+                self.constants += more
+                return None
+        return self._modules[key]
+
+
+def _inputs(graph: GraphProto) -> list[str]:
+    constant = {i.name for i in graph.initializer}
+    return [i.name for i in graph.input if i.name not in constant]
+
+
+def _constants(graph: GraphProto, e: UnsupportedOpsError) -> list[str]:
+    """Inputs whose values an op wants to know, where that is all that stands in the way."""
+    wanted = [re.search(r"its input \d+, `([^`]*)`, must be a constant|its condition is not known", op["why"]) for op in e.ops]
+    if not wanted or None in wanted:
+        return []
+    by_output: dict[str, NodeProto] = {o: n for n in graph.node for o in n.output}
+    inputs = {i.name: i for i in graph.input if i.name in _inputs(graph)}
+    found: set[str] = set()
+    for match in wanted:
+        name = match.group(1) if match is not None else None
+        if name is not None and (name in by_output or name in inputs):
+            todo = [name]
+            while todo:
+                at = todo.pop()
+                if at in inputs:
+                    found.add(at)
+                elif at in by_output:
+                    todo.extend(by_output.pop(at).input)
+        else:
+            # Inside of a function: whatever may be a shape.
+            found.update(n for n, i in inputs.items() if _is_small(i))
+    return [n for n in inputs if n in found]
+
+
+def _is_small(value: Any) -> bool:
+    shape = value.type.tensor_type.shape.dim
+    count = 1
+    for d in shape:
+        count *= d.dim_value
+    return value.type.HasField("tensor_type") and len(shape) <= 1 and 0 < count <= _SMALL
 
 
 class Backend(_Backend):
@@ -46,8 +128,7 @@ class Backend(_Backend):
     @classmethod
     def prepare(cls, model: ModelProto, device: str = "CPU", **kwargs: Any) -> Rep:
         """Compiles the model for this machine. ``kwargs`` are the options of :func:`beiming.compile`."""
-        kwargs.setdefault("progress", False)
-        return Rep(compile(model, **kwargs).module())
+        return Rep(model, {"progress": False, **kwargs})
 
     @classmethod
     def run_model(cls, model: ModelProto, inputs: Any, device: str = "CPU", **kwargs: Any) -> tuple[Any, ...]:
