@@ -1,6 +1,6 @@
 //! What follows from a kernel's statements when an NPU runs them: which pipe an instruction goes to, what a local takes.
 
-use super::{BufId, Kernel, Pipe, Space, Stmt, local_bytes};
+use super::{BufId, Expr, Kernel, Pipe, Space, Stmt, local_bytes};
 use crate::types::DType;
 use crate::walk::for_stmts;
 
@@ -45,6 +45,21 @@ pub fn is_mask(k: &Kernel, b: BufId) -> bool {
 pub fn tile_bytes(k: &Kernel, b: BufId) -> u64 {
     let bytes = local_bytes(k.buffer(b));
     if is_mask(k, b) { bytes.div_ceil(8).next_multiple_of(32) } else { bytes.next_multiple_of(32) }
+}
+
+/// Bytes of the unified buffer that reductions to one element need besides their operands: two partial results for every 256
+/// bytes of the longest. 0 where there are none.
+pub fn reduction_bytes(k: &Kernel) -> u64 {
+    let mut most = 0;
+    for_stmts(&k.body, &mut |s| {
+        if let Stmt::Vector { value, reduce: Some(_), .. } = s
+            && let Expr::Load(el, _) = &k.exprs[value.index()]
+        {
+            let b = k.buffer(el.buffer);
+            most = most.max((2 * local_bytes(b).div_ceil(256) * b.dtype.size() as u64).next_multiple_of(32));
+        }
+    });
+    most
 }
 
 /// Calls `f` for every copy of a kernel.

@@ -74,7 +74,7 @@ fn narrows(cx: &BodyCx, anchor: usize) -> bool {
 }
 
 /// True where the body's result is an elementwise function of the anchor's, position by position.
-fn epilogue_fits(cx: &BodyCx, anchor: usize) -> bool {
+pub(crate) fn epilogue_fits(cx: &BodyCx, anchor: usize) -> bool {
     let shape = &cx.types[anchor].shape;
     let nodes = &cx.body.nodes;
     if anchor + 1 < nodes.len() && matches!(nodes[anchor].op, Op::Scatter(_)) {

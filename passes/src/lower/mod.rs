@@ -15,7 +15,7 @@ pub mod builder;
 mod compact;
 pub mod contraction;
 mod control;
-mod families;
+pub(crate) mod families;
 mod fold_region;
 mod gather_window;
 pub mod index;

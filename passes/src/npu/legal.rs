@@ -3,7 +3,7 @@
 
 use std::fmt::Write as _;
 
-use beiming_ir::kernel::npu::{copy_pipe, tile_bytes};
+use beiming_ir::kernel::npu::{copy_pipe, reduction_bytes, tile_bytes};
 use beiming_ir::kernel::{BufId, Kernel, Pipe, Space, Stmt};
 use beiming_ir::target::npu::Npu;
 
@@ -38,6 +38,10 @@ pub fn check(k: &Kernel, npu: &Npu) -> Result<(), String> {
             total += bytes;
             // Writing to a string cannot fail.
             let _ = write!(list, "\n  {} {copies} x {:.1} KiB", b.name, bytes as f64 / copies as f64 / 1024.0);
+        }
+        if space == Space::Ub && reduction_bytes(k) > 0 {
+            total += reduction_bytes(k);
+            let _ = write!(list, "\n  partial results of reductions {:.1} KiB", reduction_bytes(k) as f64 / 1024.0);
         }
         if total > capacity(npu, space) {
             let kib = |b: u64| b as f64 / 1024.0;

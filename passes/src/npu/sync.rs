@@ -13,7 +13,7 @@
 
 use std::collections::BTreeSet;
 
-use beiming_ir::kernel::npu::{pipe, tile_bytes};
+use beiming_ir::kernel::npu::{pipe, reduction_bytes, tile_bytes};
 use beiming_ir::kernel::{BufId, Element, Expr, ExprId, Handover, Kernel, OnNpu, Pipe, Space, Stmt, Unit};
 use beiming_ir::target::npu::Npu;
 
@@ -31,9 +31,10 @@ pub fn run(k: &mut Kernel, npu: &Npu) -> Result<(), String> {
     k.body = body;
     let mut copies = vec![1; k.locals.len()];
     for space in [Space::Ub, Space::L1, Space::L0A, Space::L0B, Space::L0C] {
+        let scratch = if space == Space::Ub { reduction_bytes(k) } else { 0 };
         let of = |n: u64| -> u64 {
-            let in_space = (0..k.locals.len()).filter(|l| k.locals[*l].space == space);
-            in_space.map(|l| tile_bytes(k, BufId((k.params.len() + l) as u32)) * if handed.contains(&l) { n } else { 1 }).sum()
+            let bytes = |l: usize| tile_bytes(k, BufId((k.params.len() + l) as u32)) * if handed.contains(&l) { n } else { 1 };
+            scratch + (0..k.locals.len()).filter(|l| k.locals[*l].space == space).map(bytes).sum::<u64>()
         };
         if of(2) <= capacity(npu, space) {
             handed.iter().filter(|l| k.locals[**l].space == space).for_each(|l| copies[*l] = 2);

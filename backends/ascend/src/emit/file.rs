@@ -2,7 +2,7 @@
 
 use std::fmt::Write as _;
 
-use beiming_ir::kernel::npu::{copy_pipe, is_mask, tile_bytes};
+use beiming_ir::kernel::npu::{copy_pipe, is_mask, reduction_bytes, tile_bytes};
 use beiming_ir::kernel::{Access, BufId, Expr, ExprId, Handover, Kernel, OnNpu, Pipe, Space, Stmt, Unit};
 use beiming_ir::target::npu::{Generation, Npu};
 use beiming_ir::types::Dim;
@@ -123,6 +123,10 @@ impl Writer<'_> {
                     bytes as f64 / 1024.0
                 ));
             }
+            if space == Space::Ub && reduction_bytes(k) > 0 {
+                total += reduction_bytes(k);
+                lines.push(format!("//   partial results of reductions: {:.2} KiB", reduction_bytes(k) as f64 / 1024.0));
+            }
             if !lines.is_empty() {
                 self.line(&format!("// {what}: {:.1} of {:.1} KiB", total as f64 / 1024.0, f64::from(capacity) / 1024.0));
                 lines.iter().for_each(|l| self.line(l));
@@ -210,6 +214,12 @@ impl Writer<'_> {
             self.line(&format!("pipe.InitBuffer({}Buffer, {bytes});", local.name));
             self.line(&format!("LocalTensor<{ty}> {0} = {0}Buffer.Get<{ty}>();", local.name));
         }
+        let partial = reduction_bytes(k);
+        if partial > 0 {
+            self.line("TBuf<TPosition::VECCALC> partialBuffer;");
+            self.line(&format!("pipe.InitBuffer(partialBuffer, {partial});"));
+            self.line("LocalTensor<float> partial = partialBuffer.Get<float>();");
+        }
         Ok(())
     }
 
@@ -280,7 +290,20 @@ impl Writer<'_> {
     }
 
     fn block(&mut self, body: &[Stmt]) -> Result<(), String> {
-        body.iter().try_for_each(|s| self.stmt(s))
+        let mut at = 0;
+        while at < body.len() {
+            // A reduction and the value it starts from are one instruction; what is awaited between them comes before.
+            let waits = body[at + 1..].iter().take_while(|s| matches!(s, Stmt::Wait { .. })).count();
+            if let Some(line) = body.get(at + 1 + waits).and_then(|next| vector::reduction(self, &body[at], next)) {
+                body[at + 1..at + 1 + waits].iter().try_for_each(|s| self.stmt(s))?;
+                self.line(&line?);
+                at += waits + 2;
+                continue;
+            }
+            self.stmt(&body[at])?;
+            at += 1;
+        }
+        Ok(())
     }
 
     fn stmt(&mut self, s: &Stmt) -> Result<(), String> {

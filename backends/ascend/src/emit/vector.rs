@@ -1,8 +1,8 @@
 //! Instructions of the vector unit: a loop over lanes with one assignment is one call.
 
 use beiming_ir::kernel::npu::is_mask;
-use beiming_ir::kernel::{BufId, Element, Expr, ExprId, Scalar, Space, Stmt, VarId};
-use beiming_ir::ops::{BinaryOp, UnaryOp};
+use beiming_ir::kernel::{BufId, Element, Expr, ExprId, Loop, Scalar, Space, Stmt, VarId};
+use beiming_ir::ops::{BinaryOp, ReduceOp, UnaryOp};
 use beiming_ir::types::DType;
 
 use super::file::Writer;
@@ -194,8 +194,38 @@ pub fn at(w: &Writer, b: BufId, offset: &Text) -> String {
     if offset.is_zero() { w.name(b) } else { format!("{}[{}]", w.name(b), offset.s) }
 }
 
+/// `start; for .. { dst = op(dst, x) }` as one instruction; `None` where two statements are not that.
+pub fn reduction(w: &Writer, start: &Stmt, next: &Stmt) -> Option<Result<String, String>> {
+    let Stmt::Vector { dst: first, value: identity, reduce: None } = start else { return None };
+    let Stmt::For { var, extent, kind: Loop::Vector, body } = next else { return None };
+    let (dst, value, op) = single(body)?;
+    let op = op?;
+    if dst != first {
+        return None;
+    }
+    let k = w.k;
+    let line = || -> Result<String, String> {
+        let want = op.identity(DType::F32).to_f64();
+        if !matches!(&k.exprs[identity.index()], Expr::Const(s) if s.dtype == DType::F32 && s.value.to_f64() == want) {
+            return Err("a reduction that does not start from its identity, or not in f32".into());
+        }
+        let name = match op {
+            ReduceOp::Sum => "ReduceSum",
+            ReduceOp::Max => "ReduceMax",
+            ReduceOp::Min => "ReduceMin",
+            op => return Err(format!("a reduction by {}", op.name())),
+        };
+        let x = operand(w, value, *var)?;
+        let to = at(w, dst.buffer, &w.print.scalar(dst.index[0]).ok_or("an address of data")?);
+        let n = w.print.scalar(*extent).ok_or("a count from data")?;
+        let n = if n.known().is_some() { n.s } else { format!("static_cast<int32_t>({})", n.s) };
+        Ok(format!("{name}<float>({to}, {x}, partial, {n});"))
+    };
+    Some(line())
+}
+
 /// The one assignment of a lane loop.
-pub fn single(body: &[Stmt]) -> Option<(&Element, ExprId, Option<beiming_ir::ops::ReduceOp>)> {
+pub fn single(body: &[Stmt]) -> Option<(&Element, ExprId, Option<ReduceOp>)> {
     match body {
         [Stmt::Vector { dst, value, reduce }] if dst.guard.is_none() => Some((dst, *value, *reduce)),
         _ => None,

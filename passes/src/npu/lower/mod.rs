@@ -1,16 +1,20 @@
 //! Lowering for an Ascend NPU: fused groups of the graph as kernels of the same IR as the CPU's, with buffers in the memories of
 //! a core. Every statement is one instruction of Ascend C or one copy; `sync` then makes the order between the pipes explicit.
 //!
-//! A group is taken by its family (`stream`: elementwise) or refused with the reason; what is refused runs on the host's CPU in
+//! A group is taken by its family (`stream`: elementwise, `rows`: softmax, normalisations and reductions along rows) or refused with the reason; what is refused runs on the host's CPU in
 //! the same plan.
 
+mod lines;
 pub mod program;
+mod rows;
 pub mod slots;
 mod stream;
 mod tile;
 mod translate;
+mod writer;
 
 use beiming_ir::target::npu::Npu;
+use beiming_ir::types::Dim;
 
 use super::{legal, sync};
 use crate::lower::body::{BodyCx, is_anchor};
@@ -24,9 +28,14 @@ pub fn lower(cx: &mut BodyCx, npu: &Npu) -> Result<(), String> {
     let anchors: Vec<usize> = (0..cx.body.nodes.len()).filter(|&i| is_anchor(&cx.body.nodes[i].op)).collect();
     match anchors[..] {
         [] => stream::lower(cx, npu, cx.result(), Operand::Output(0))?,
+        [a] if rows::takes(&cx.body.nodes[a].op) => rows::lower(cx, npu, a, Operand::Output(0))?,
         [a, ..] => return Err(format!("`{}` is not tiled for the NPU yet", cx.body.nodes[a].op.name())),
     }
     for call in &mut cx.calls {
+        if !npu.core.padded_copy && !lines::apart(&call.kernel) {
+            lines::on_one_core(&mut call.kernel);
+            call.grid = Dim::Known(1);
+        }
         sync::run(&mut call.kernel, npu)?;
         legal::check(&call.kernel, npu)?;
     }

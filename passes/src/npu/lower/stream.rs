@@ -6,50 +6,26 @@
 
 use std::collections::HashMap;
 
-use beiming_ir::kernel::{Access, BufId, Expr, ExprId, Loop, Space, Stmt};
-use beiming_ir::ops::{Arg, BinaryOp};
+use beiming_ir::kernel::{Access, ExprId};
+use beiming_ir::ops::Arg;
 use beiming_ir::target::npu::Npu;
 use beiming_ir::types::{DType, Dim};
 
-use super::program::{Program, Step, V};
-use super::slots::{self, Home, Slots};
-use super::tile::{self, BLOCK, Run};
+use super::program::Program;
+use super::slots;
+use super::tile::BLOCK;
 use super::translate::{Translator, widens};
+use super::writer::{Geometry, WHOLE_REPEATS, Writer, compares, loads_of, source};
 use crate::lower::body::BodyCx;
-use crate::lower::builder::{Call, KernelBuilder, Operand, repeat, store};
+use crate::lower::builder::{Call, KernelBuilder, Operand};
 use crate::lower::inline::Inliner;
 use crate::lower::traverse::Traversal;
 use crate::npu::capability;
 
-/// Elements to whose multiples comparisons and selections are rounded up: 256 bytes of the narrowest type they take.
-const WHOLE_REPEATS: i64 = 128;
 /// Most elements of a tile: longer copies gain nothing.
 const LONGEST: i64 = 16384;
 /// Fewest elements of a tile, unless there are no more: a copy of fewer does not reach half of the bandwidth.
 const SHORTEST: i64 = 2048;
-
-/// An element that the group reads, by the axes of the tile.
-struct Source {
-    param: BufId,
-    dtype: DType,
-    /// Distance between rows and between elements of a row.
-    rows: Dim,
-    step: Dim,
-    /// Address of the tile's first element.
-    first: ExprId,
-}
-
-/// How the result is walked over.
-struct Geometry {
-    /// Extent of the innermost axis.
-    width: Dim,
-    /// Rows of a tile, and of all; `None`: lines.
-    rows: Option<(i64, Dim)>,
-    /// Elements from one row of the tile to the next.
-    pitch: i64,
-    /// Most elements of a tile.
-    most: i64,
-}
 
 /// Lowers the value `root` into `dst`.
 pub fn lower(cx: &mut BodyCx, npu: &Npu, root: Arg, dst: Operand) -> Result<(), String> {
@@ -166,8 +142,7 @@ fn attempt<'g>(
         sources.push(source(cx, &kb, kb2, *e, &at, &start, g)?);
     }
     let out = kb2.param(dst, ty.dtype, &[ty.numel()], Access::Write);
-    let mut w =
-        Writer { program: &program, slots: &slots, g, kb: kb2, body: vec![], tiles: vec![], scratch: vec![], result: out };
+    let mut w = Writer { g, kb: kb2, body: vec![] };
     // Rows and elements of this tile.
     let rows = match (&g.rows, cut) {
         (Some((r, _)), Some(c)) => {
@@ -188,7 +163,14 @@ fn attempt<'g>(
         let index = walk.index(w.kb, &start);
         w.kb.linear(&index, &ty.shape)
     };
-    w.write(&sources, result, rows, count, out, first);
+    let extent = w.extent(rows, count, compares(&program));
+    let mut tiles = vec![];
+    for (i, s) in sources.iter().enumerate() {
+        tiles.push(w.bring(&i.to_string(), s, &extent));
+    }
+    let y = w.tile("y", ty.dtype);
+    w.run(&program, &slots, &tiles, result, y, "", &extent);
+    w.copy_out(y, out, first, &extent);
     let body = std::mem::take(&mut w.body);
     let name = crate::lower::name::kernel(cx, &[format!("t{}", tile_name(g))]);
     Ok(Some(real.finish(name, cx.op_names(), body, cx.elementwise_flops())))
@@ -198,269 +180,5 @@ fn tile_name(g: &Geometry) -> String {
     match &g.rows {
         Some((r, _)) => format!("{r}x{}", g.width.known().unwrap_or(g.pitch)),
         None => g.most.to_string(),
-    }
-}
-
-/// The elements that an expression reads, each once, in order.
-fn loads_of(kb: &KernelBuilder, root: ExprId) -> Vec<ExprId> {
-    let (mut stack, mut seen, mut loads) = (vec![root], std::collections::BTreeSet::new(), vec![]);
-    while let Some(e) = stack.pop() {
-        if !seen.insert(e) {
-            continue;
-        }
-        match kb.expr(e) {
-            Expr::Load(..) => loads.push(e),
-            Expr::Unary(_, a) | Expr::Cast(_, a) | Expr::Bitcast(_, a) => stack.push(*a),
-            Expr::Binary(_, a, b) => stack.extend([*a, *b]),
-            Expr::Select(c, a, b) => stack.extend([*c, *a, *b]),
-            Expr::Const(_) | Expr::Var(_) | Expr::Dim(_) => {}
-        }
-    }
-    loads.sort_unstable();
-    loads
-}
-
-/// What a load is to the tile; an error where its address is not linear along the tile's axes.
-fn source(
-    cx: &BodyCx,
-    plan: &KernelBuilder,
-    kb: &mut KernelBuilder,
-    load: ExprId,
-    at: &[ExprId],
-    start: &[ExprId],
-    g: &Geometry,
-) -> Result<Source, String> {
-    let Expr::Load(el, _) = plan.expr(load).clone() else { return Err("an operand that is no element".into()) };
-    let from = plan.buffer(el.buffer).clone();
-    if el.guard.is_some() {
-        return Err("reads that depend on the position (padding, joins) are not tiled for the vector unit yet".into());
-    }
-    let address = plan.affine(el.index[0]);
-    if address.terms.iter().any(|(atom, _)| !at.contains(atom)) {
-        return Err("reads by computed positions are not tiled for the vector unit yet".into());
-    }
-    let n = at.len();
-    let along = |a: Option<usize>| a.map_or(Dim::Known(0), |a| address.coefficient(at[a]));
-    let step = along(n.checked_sub(1));
-    let rows = if g.rows.is_some() { along(n.checked_sub(2)) } else { Dim::Known(0) };
-    if !step.is(0) && !step.is(1) {
-        return Err("reads across rows (transpositions) are not tiled for the vector unit yet".into());
-    }
-    let dtype = from.dtype;
-    if step.is(0) && matches!(dtype, DType::Bool | DType::I8 | DType::U8) {
-        return Err(format!("broadcast of {dtype} is not written for the vector unit"));
-    }
-    let negative = |d: &Dim| d.range(cx.symbols).lo < 0;
-    if step.is(1) && negative(&rows) {
-        return Err("rows in reverse order are not tiled for the vector unit yet".into());
-    }
-    let operand = plan.operand(el.buffer.0).ok_or("a parameter that is bound to nothing")?;
-    let param = kb.param(operand, dtype, &from.shape, Access::Read);
-    let mut first = kb.dim(&address.base);
-    for (a, s) in start.iter().enumerate() {
-        let term = kb.scale(*s, &along(Some(a)));
-        first = kb.add(first, term);
-    }
-    Ok(Source { param, dtype, rows, step, first })
-}
-
-/// Writes the statements of a tile.
-struct Writer<'w, 'p, 'k> {
-    program: &'w Program<'p>,
-    slots: &'w Slots,
-    g: &'w Geometry,
-    kb: &'w mut KernelBuilder<'k>,
-    body: Vec<Stmt>,
-    /// Tiles of the operands.
-    tiles: Vec<BufId>,
-    scratch: Vec<BufId>,
-    result: BufId,
-}
-
-impl Writer<'_, '_, '_> {
-    fn write(&mut self, sources: &[Source], result: V, rows: Option<(ExprId, i64)>, width: ExprId, out: BufId, first: ExprId) {
-        let compares = self.program.steps.iter().any(|(s, _)| matches!(s, Step::Compare(..) | Step::Select(..)));
-        let most = self.g.most as usize;
-        // Elements of the whole tile, the padding of rows included.
-        let count = match rows {
-            Some((r, _)) => self.kb.scale(r, &Dim::Known(self.g.pitch)),
-            None => width,
-        };
-        let whole = if compares { tile::round_up(self.kb, count, WHOLE_REPEATS) } else { count };
-        for (i, s) in sources.iter().enumerate() {
-            let t = self.kb.local(&format!("x{i}"), s.dtype, &[most], Space::Ub);
-            self.tiles.push(t);
-        }
-        for (i, d) in self.slots.scratch.clone().into_iter().enumerate() {
-            let name = if d == DType::Bool { format!("mask{i}") } else { format!("t{i}") };
-            let t = self.kb.local(&name, d, &[most], Space::Ub);
-            self.scratch.push(t);
-        }
-        self.result = self.kb.local("y", self.kb.buffer(out).dtype, &[most], Space::Ub);
-        for (i, s) in sources.iter().enumerate() {
-            self.bring(i, s, rows, width, count, whole, compares);
-        }
-        let need = self.program.needed(&[result]);
-        let (tiles, scratch, homes, y) = (self.tiles.clone(), self.scratch.clone(), self.slots.homes.clone(), self.result);
-        let operand_of = |v: V| match self.program.steps[v].0 {
-            Step::Operand(n) => Some(n),
-            _ => None,
-        };
-        let place = |v: V| match (homes[v], operand_of(v)) {
-            (Home::Scratch(s), _) => scratch[s],
-            (_, Some(n)) => tiles[n],
-            _ => y,
-        };
-        for v in need.iter().enumerate().filter(|(_, n)| **n).map(|(v, _)| v) {
-            if operand_of(v).is_some() {
-                continue;
-            }
-            let narrow =
-                self.program.steps[v].0.args().iter().any(|a| operand_of(*a).is_some() && self.program.dtype(*a).size() == 1);
-            let run = |count| Run { from: None, count, most: most as i64 };
-            if narrow && compares {
-                // Bytes cannot be filled: what lies behind them is zero in their converted form.
-                let dtype = self.program.dtype(v);
-                let s = tile::each(self.kb, run(whole), place(v), |kb, _| kb.number(dtype, 0.0));
-                self.body.push(s);
-                let s = tile::instruction(self.kb, self.program, v, run(count), &place);
-                self.body.push(s);
-                continue;
-            }
-            let s = tile::instruction(self.kb, self.program, v, run(whole), &place);
-            self.body.push(s);
-        }
-        if let Some(n) = operand_of(result) {
-            let run = Run { from: None, count, most: most as i64 };
-            let s = tile::each(self.kb, run, y, |kb, at| kb.load(tiles[n], &[at]));
-            self.body.push(s);
-        }
-        let width = (width, if rows.is_some() { self.g.width.known().unwrap_or(most as i64) } else { most as i64 });
-        let zero = self.kb.int(0);
-        let copy = tile::Rows {
-            dst: out,
-            to: first,
-            dst_pitch: self.g.width.clone(),
-            src: y,
-            from: zero,
-            src_pitch: Dim::Known(self.g.pitch),
-            rows,
-            width,
-            there: None,
-        };
-        let s = tile::copy(self.kb, &copy);
-        self.body.push(s);
-    }
-
-    /// Brings an operand's tile in.
-    #[allow(clippy::too_many_arguments)]
-    fn bring(
-        &mut self,
-        i: usize,
-        s: &Source,
-        rows: Option<(ExprId, i64)>,
-        width: ExprId,
-        count: ExprId,
-        whole: ExprId,
-        compares: bool,
-    ) {
-        let t = self.tiles[i];
-        let most = self.g.most;
-        let pitch = self.g.pitch;
-        let block = (BLOCK / s.dtype.size()) as i64;
-        let zero = self.kb.int(0);
-        let run = |count, most| Run { from: None, count, most };
-        let param = s.param;
-        match rows {
-            _ if s.step.is(0) && s.rows.is(0) => {
-                let first = s.first;
-                let st = tile::each(self.kb, run(whole, most), t, |kb, _| kb.load(param, &[first]));
-                self.body.push(st);
-                return;
-            }
-            Some((r, many)) if s.step.is(0) || s.rows.is(0) => {
-                // One number a row, or one row for all: spread within the unified buffer.
-                let stage = s.step.is(1).then(|| {
-                    let b = self.kb.local(&format!("row{i}"), s.dtype, &[pitch as usize], Space::Ub);
-                    let filled = self.kb.int(pitch);
-                    let copy = tile::Rows {
-                        dst: b,
-                        to: zero,
-                        dst_pitch: Dim::Known(0),
-                        src: param,
-                        from: s.first,
-                        src_pitch: Dim::Known(0),
-                        rows: None,
-                        width: (filled, pitch),
-                        there: (self.g.width != Dim::Known(pitch)).then_some(width),
-                    };
-                    let st = tile::copy(self.kb, &copy);
-                    self.body.push(st);
-                    b
-                });
-                let (var, row) = tile::lane(self.kb, many);
-                let at = self.kb.scale(row, &Dim::Known(pitch));
-                let filled = self.kb.int(pitch);
-                let (lane, c) = tile::lane(self.kb, pitch);
-                let to = self.kb.add(at, c);
-                let value = match stage {
-                    Some(b) => self.kb.load(b, &[c]),
-                    None => {
-                        let by = self.kb.scale(row, &s.rows);
-                        let from = self.kb.add(s.first, by);
-                        self.kb.load(param, &[from])
-                    }
-                };
-                let line = repeat(lane, filled, Loop::Vector, vec![store(t, &[to], value)]);
-                self.body.push(repeat(var, r, Loop::Serial, vec![line]));
-            }
-            Some((r, many)) => {
-                let filled = self.kb.int(pitch);
-                let copy = tile::Rows {
-                    dst: t,
-                    to: zero,
-                    dst_pitch: Dim::Known(pitch),
-                    src: param,
-                    from: s.first,
-                    src_pitch: s.rows.clone(),
-                    rows: Some((r, many)),
-                    width: (filled, pitch),
-                    there: (self.g.width != Dim::Known(pitch)).then_some(width),
-                };
-                let st = tile::copy(self.kb, &copy);
-                self.body.push(st);
-            }
-            None => {
-                let filled = if compares { tile::round_up(self.kb, width, block) } else { width };
-                let copy = tile::Rows {
-                    dst: t,
-                    to: zero,
-                    dst_pitch: Dim::Known(0),
-                    src: param,
-                    from: s.first,
-                    src_pitch: Dim::Known(0),
-                    rows: None,
-                    width: (filled, most),
-                    there: compares.then_some(width),
-                };
-                let st = tile::copy(self.kb, &copy);
-                self.body.push(st);
-            }
-        }
-        if compares && s.dtype.size() > 1 {
-            // Comparisons read whole repeats: what lies behind the tile's elements is zero.
-            let behind = if rows.is_some() { count } else { tile::round_up(self.kb, count, block) };
-            self.fill(t, s.dtype, behind, whole);
-        }
-    }
-
-    /// Zeros from `behind` to `whole`.
-    fn fill(&mut self, t: BufId, dtype: DType, behind: ExprId, whole: ExprId) {
-        let minus = self.kb.scale(behind, &Dim::Known(-1));
-        let rest = self.kb.add(whole, minus);
-        let run = Run { from: Some(behind), count: rest, most: WHOLE_REPEATS };
-        let st = tile::each(self.kb, run, t, |kb, _| kb.number(dtype, 0.0));
-        let some = self.kb.binary(BinaryOp::Lt, behind, whole);
-        self.body.push(Stmt::If { cond: some, then: vec![st] });
     }
 }

@@ -1,0 +1,141 @@
+//! Softmax, normalisations and reductions along rows, with what is fused around them, on every generation.
+
+mod support;
+
+use beiming_ir::graph::{Graph, Loc};
+use beiming_ir::ops::{Arg, BinaryOp, Body, BodyNode, NormKind, Op, ReduceOp, UnaryOp};
+use beiming_ir::tensor::Tensor;
+use beiming_ir::types::{DType, Dim, Symbols, TensorType};
+
+use DType::{BF16, F16, F32};
+use support::{Call, lowered, random, simulate};
+
+const CHIPS: [&str; 3] = ["ascend910b1", "ascend310p3", "ascend950"];
+
+fn calls(name: &str, inputs: &[(DType, &[usize])], nodes: Vec<(Op, Vec<u32>)>, chip: &str) -> Vec<Call> {
+    let mut g = Graph::new(name, Symbols::default());
+    let values: Vec<_> =
+        inputs.iter().enumerate().map(|(i, (d, s))| g.add_input(&format!("x{i}"), TensorType::known(*d, s))).collect();
+    let arg = |a: u32| if a >= 100 { Arg::Input(a - 100) } else { Arg::Node(a) };
+    let nodes = nodes.into_iter().map(|(op, args)| BodyNode { op, args: args.into_iter().map(arg).collect() }).collect();
+    let op = Op::Fused(Body { inputs: values.len() as u32, nodes }.into());
+    let out = g.push1(op, &values, &Loc::default()).unwrap_or_else(|e| panic!("{name}: {e}"));
+    g.add_output("y", out);
+    let tensors: Vec<Tensor> = inputs.iter().enumerate().map(|(i, (d, s))| random(*d, s, i as u64 + 7)).collect();
+    lowered(&format!("{name} {inputs:?}"), &g, chip, &tensors)
+}
+
+fn softmax(log: bool, rank: usize) -> Op {
+    Op::Softmax { axis: rank - 1, log }
+}
+
+fn norm(kind: NormKind, axis: usize) -> Op {
+    Op::Norm { kind, axis, eps: 1e-5.into() }
+}
+
+fn reduce(op: ReduceOp, axes: &[usize], keep: bool) -> Op {
+    Op::Reduce { op, axes: axes.to_vec(), keep }
+}
+
+fn bin(op: BinaryOp, a: u32, b: u32) -> (Op, Vec<u32>) {
+    (Op::Binary(op), vec![a, b])
+}
+
+#[test]
+fn softmax_and_norms() {
+    let mut all = vec![];
+    for chip in CHIPS {
+        for shape in [&[3usize, 2][..], &[5, 31], &[130, 32], &[2, 3, 33], &[1000], &[2, 700]] {
+            all.extend(calls("softmax", &[(F32, shape)], vec![(softmax(false, shape.len()), vec![100])], chip));
+            all.extend(calls("layer", &[(F32, shape)], vec![(norm(NormKind::Layer, shape.len() - 1), vec![100])], chip));
+        }
+        all.extend(calls("log softmax", &[(F16, &[6, 37])], vec![(softmax(true, 2), vec![100])], chip));
+        all.extend(calls("rms", &[(F16, &[6, 64])], vec![(norm(NormKind::Rms, 1), vec![100])], chip));
+        all.extend(calls("layer over two axes", &[(F32, &[4, 3, 7])], vec![(norm(NormKind::Layer, 1), vec![100])], chip));
+        // A residual before, scale and bias after.
+        let nodes = vec![
+            bin(BinaryOp::Add, 100, 101),
+            (norm(NormKind::Layer, 1), vec![0]),
+            bin(BinaryOp::Mul, 1, 102),
+            bin(BinaryOp::Add, 2, 103),
+        ];
+        for d in [F32, F16] {
+            all.extend(calls("block", &[(d, &[7, 48]), (d, &[7, 48]), (d, &[48]), (d, &[48])], nodes.clone(), chip));
+            all.extend(calls("block", &[(d, &[3, 45]), (d, &[3, 45]), (d, &[45]), (d, &[45])], nodes.clone(), chip));
+        }
+        // A mask before, as attention has it.
+        let nodes = vec![bin(BinaryOp::Add, 100, 101), (softmax(false, 4), vec![0])];
+        all.extend(calls("scores", &[(F32, &[2, 3, 4, 17]), (F32, &[2, 1, 1, 17])], nodes, chip));
+    }
+    all.extend(calls("softmax", &[(BF16, &[5, 40])], vec![(softmax(false, 2), vec![100])], "ascend910b1"));
+    simulate(&all);
+}
+
+#[test]
+fn reductions() {
+    let mut all = vec![];
+    for chip in CHIPS {
+        for op in [ReduceOp::Sum, ReduceOp::Max, ReduceOp::Min, ReduceOp::Mean] {
+            all.extend(calls(op.name(), &[(F32, &[9, 33])], vec![(reduce(op, &[1], false), vec![100])], chip));
+            all.extend(calls(op.name(), &[(F16, &[2, 5, 6])], vec![(reduce(op, &[1, 2], true), vec![100])], chip));
+        }
+        all.extend(calls("all", &[(F32, &[300])], vec![(reduce(ReduceOp::Sum, &[0], false), vec![100])], chip));
+        // A root of a mean of squares, with an operand that has one number a row.
+        let nodes = vec![
+            bin(BinaryOp::Mul, 100, 100),
+            (reduce(ReduceOp::Mean, &[1], false), vec![0]),
+            (Op::Unary(UnaryOp::Sqrt), vec![1]),
+            bin(BinaryOp::Add, 2, 101),
+        ];
+        all.extend(calls("length", &[(F32, &[50, 24]), (F32, &[50])], nodes, chip));
+    }
+    simulate(&all);
+}
+
+#[test]
+fn an_open_extent() {
+    let mut all = vec![];
+    for n in [1usize, 3, 40] {
+        let mut symbols = Symbols::default();
+        symbols.declare("S", 2, 2048);
+        let mut g = Graph::new("open", symbols);
+        let x = g.add_input("x", TensorType::new(F32, vec![Dim::Known(3), Dim::sym("S")]));
+        let y = g.push1(softmax(false, 2), &[x], &Loc::default()).expect("a softmax");
+        g.add_output("y", y);
+        for chip in CHIPS {
+            all.extend(lowered("softmax", &g, chip, &[random(F32, &[3, n + 1], 5)]));
+        }
+    }
+    simulate(&all);
+}
+
+#[test]
+fn what_does_not_fit_is_said() {
+    let target = beiming_ir::target::Target::ascend("ascend310p3", beiming_ir::target::Target::kunpeng920()).expect("a chip");
+    let mut g = Graph::new("wide", Symbols::default());
+    let x = g.add_input("x", TensorType::known(F32, &[4, 100_000]));
+    let y = g.push1(softmax(false, 2), &[x], &Loc::default()).expect("a softmax");
+    g.add_output("y", y);
+    let (_, report) = beiming_passes::lower::lower_reported(&g, &target, &Default::default()).expect("a program");
+    let [refused] = &report.on_host[..] else { panic!("{:?}", report.on_host) };
+    assert_eq!(refused.ops, ["softmax"]);
+    assert!(
+        refused.why.starts_with("a row of 100000 elements does not fit into the unified buffer of ascend310p3"),
+        "{}",
+        refused.why
+    );
+}
+
+/// What a reader of the emitted code sees.
+#[test]
+fn spelling() {
+    let nodes = vec![
+        bin(BinaryOp::Add, 100, 101),
+        (norm(NormKind::Layer, 1), vec![0]),
+        bin(BinaryOp::Mul, 1, 102),
+        bin(BinaryOp::Add, 2, 103),
+    ];
+    let made = calls("block", &[(F16, &[512, 768]), (F16, &[512, 768]), (F16, &[768]), (F16, &[768])], nodes, "ascend910b1");
+    let npu = beiming_ir::target::npu::Npu::by_name("ascend910b1").expect("a known chip");
+    insta::assert_snapshot!("block_f16__ascend910b1", beiming_ascend::emit::kernel(&made[0].kernel, &npu).expect("a spelling"));
+}
