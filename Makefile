@@ -8,7 +8,7 @@ export BEIMING_PYTHON := $(CURDIR)/$(PY)
 # Real models for the tests of the importer: those that setup collects, and those of `make models` where they are.
 export BEIMING_MODELS := $(CURDIR)/build/models
 
-.PHONY: all setup build demo test test-page bench kunpeng bless lint models runtime runtime-aarch64 wheel wheel-runtime test-python clean
+.PHONY: all setup build demo test test-acl test-page bench kunpeng bless lint models runtime runtime-aarch64 wheel wheel-runtime test-python clean
 
 all: build
 
@@ -35,6 +35,11 @@ test: setup runtime runtime-aarch64
 	cargo test -q
 	cargo test -q -p beiming-runtime --features ascend --test acl
 	cargo test -q -p beiming-cpu -p beiming -p beiming-tests
+
+# Emitted host code against the ACL headers of the Python package torch-npu. Not a part of test: it fetches 44 MB.
+test-acl: setup
+	scripts/acl_headers.sh
+	cargo test -q -p beiming-ascend --test project host_code -- --nocapture
 
 # The page of inspect --html in headless Chromium; screenshots go to build/page. Not a part of test: it installs a browser.
 test-page: build

@@ -333,10 +333,9 @@ impl Kernel {
         }
     }
 
-    /// Where it runs: on the device if a buffer lies in a memory of its cores.
+    /// Where it runs.
     pub fn side(&self) -> Side {
-        let on_core = |s| matches!(s, Space::L1 | Space::L0A | Space::L0B | Space::L0C | Space::Ub);
-        if self.locals.iter().any(|b| on_core(b.space)) { Side::Device } else { Side::Host }
+        if self.npu.is_some() { Side::Device } else { Side::Host }
     }
 
     /// Bytes of scratch a thread needs: the `Panel` locals, each on 64 bytes, in order.

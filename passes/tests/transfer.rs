@@ -3,7 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::hash::{DefaultHasher, Hash, Hasher};
 
-use beiming_ir::kernel::{Access, Buffer, Kernel, Space};
+use beiming_ir::kernel::{Access, Buffer, Kernel, OnNpu, Space, Unit};
 use beiming_ir::plan::{Launch, Place, Plan, Port, Program, Side, Slot, SlotId, Step};
 use beiming_ir::target::Target;
 use beiming_ir::types::{DType, Dim, TensorType};
@@ -32,11 +32,12 @@ const KERNELS: [(Side, Access); 3] =
     [(Side::Host, Access::Write), (Side::Device, Access::Write), (Side::Device, Access::ReadWrite)];
 
 fn program(steps: Vec<Step>) -> Program {
-    let buffer = |space, access| Buffer { name: "b".into(), dtype: DType::U8, shape: vec![Dim::Known(64)], space, access };
+    let buffer =
+        |access| Buffer { name: "b".into(), dtype: DType::U8, shape: vec![Dim::Known(64)], space: Space::Memory, access };
     let kernel = |&(side, access): &(Side, Access)| {
-        let params = [Access::Read, Access::Read, access].map(|a| buffer(Space::Memory, a)).to_vec();
-        let locals = if side == Side::Device { vec![buffer(Space::Ub, Access::ReadWrite)] } else { vec![] };
-        Kernel { params, locals, ..Kernel::default() }
+        let params = [Access::Read, Access::Read, access].map(buffer).to_vec();
+        let npu = (side == Side::Device).then(|| OnNpu { unit: Unit::Vector, copies: vec![] });
+        Kernel { params, npu, ..Kernel::default() }
     };
     let slot = |&(place, n): &(Place, i64)| Slot { ty: TensorType::new(DType::U8, &[Dim::Known(n)]), place };
     let port = |name: &str, s| Port { name: name.into(), slot: SlotId(s) };

@@ -397,8 +397,10 @@ impl Exec<'_, '_> {
         let timed = !self.state.times.is_empty();
         let cores = self.module.manifest().kernels[l.kernel as usize].device.map_or(0, |d| d.cores);
         let Some(image) = self.image.as_mut() else { return Err(Error::Internal("no device was opened".into())) };
+        let blocks = numbers.grid.clamp(0, cores.into());
+        let call = crate::acl::image::Launched { step: l.id, kernel: l.kernel, blocks, args: &args, dims: &numbers.dims };
         // SAFETY: the plan's steps have put the buffers there, of the bytes of their shapes; the rest is the compiler's promise.
-        unsafe { image.launch(l.kernel, numbers.grid.min(cores.into()), &args, &numbers.dims) }?;
+        unsafe { image.launch(&call) }?;
         if timed { image.settle() } else { Ok(()) }
     }
 

@@ -165,7 +165,7 @@ fn a_missing_device_and_a_wrong_chip() {
     let folder = DeviceOptions { kernels: Some("/nowhere".into()), ..options() };
     let device = Device::open(&folder).unwrap();
     let e = Session::on_device(&m.open(), Options::default(), &device).map(|_| ()).unwrap_err().to_string();
-    assert!(e.contains("/nowhere/exp_add.o"), "{e}");
+    assert!(e.contains("/nowhere/exp_add/exp_add.o"), "{e}");
 }
 
 #[test]

@@ -13,4 +13,6 @@
 //! against an NPU.
 
 pub mod emit;
+pub mod install;
+pub mod project;
 pub mod sim;

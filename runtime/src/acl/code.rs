@@ -50,7 +50,7 @@ impl Kernel {
         let f = l.functions();
         match &device.options().kernels {
             Some(folder) => {
-                let path = folder.join(format!("{}.o", source.symbol));
+                let path = folder.join(source.symbol).join(format!("{}.o", source.symbol));
                 if !path.is_file() {
                     return Err(Error::Io { path, source: std::io::ErrorKind::NotFound.into() });
                 }
@@ -72,11 +72,12 @@ impl Kernel {
         Ok(kernel)
     }
 
-    /// Puts a launch on the stream: buffers' addresses, then the values of dimensions.
+    /// Puts a launch on the stream. Parameters are the buffers' addresses, then that of the values of dimensions, null where it
+    /// has none.
     ///
     /// # Safety
     /// The buffers must be as the kernel expects them, and stay so until the stream has been waited for.
-    pub unsafe fn launch(&self, blocks: u32, params: &[*mut c_void], dims: &[i64]) -> Result<()> {
+    pub unsafe fn launch(&self, blocks: u32, params: &[*mut c_void]) -> Result<()> {
         let l = self.device.library();
         let f = l.functions();
         let mut args = null_mut();
@@ -89,9 +90,6 @@ impl Kernel {
             };
             for p in params {
                 append((&raw const *p).cast(), size_of::<*mut c_void>())?;
-            }
-            for d in dims {
-                append((&raw const *d).cast(), size_of::<i64>())?;
             }
             l.check("aclrtKernelArgsFinalize", (f.aclrtKernelArgsFinalize)(args))?;
             let stream = self.device.stream();

@@ -5,6 +5,7 @@
 //! memory, one block a step, so that they run beside the host. What comes back is put into its place when the stream is waited
 //! for, which happens before the next step that runs on the host.
 
+use std::collections::BTreeMap;
 use std::ffi::c_void;
 use std::sync::Arc;
 
@@ -33,12 +34,28 @@ pub struct Image {
     outputs: Vec<Option<DeviceMemory>>,
     /// Page-locked memory by step, and whether a copy into the device still reads it.
     staging: Vec<(Option<PinnedMemory>, bool)>,
+    /// Values of dimensions, by launch.
+    dims: BTreeMap<u32, DeviceMemory>,
     /// What is on its way to the host.
     arriving: Vec<Arriving>,
     /// Whether the stream may hold anything.
     busy: bool,
     // Last: everything above is given back to it.
     device: Arc<Device>,
+}
+
+/// A launch at the values of a run.
+pub struct Launched<'a> {
+    /// Number of the step.
+    pub step: u32,
+    /// Kernel.
+    pub kernel: u32,
+    /// Blocks.
+    pub blocks: i64,
+    /// Buffers: place and bytes.
+    pub args: &'a [(Place, usize)],
+    /// Values of the kernel's dimensions.
+    pub dims: &'a [i64],
 }
 
 struct Arriving {
@@ -104,6 +121,7 @@ impl Image {
             inputs: program.inputs.iter().map(|_| None).collect(),
             outputs: program.outputs.iter().map(|_| None).collect(),
             staging: program.names.iter().map(|_| (None, false)).collect(),
+            dims: BTreeMap::new(),
             arriving: vec![],
             busy: false,
             device: device.clone(),
@@ -167,16 +185,42 @@ impl Image {
     ///
     /// # Safety
     /// The buffers are as the kernel expects them for these dimension values.
-    pub unsafe fn launch(&mut self, kernel: u32, blocks: i64, args: &[(Place, usize)], dims: &[i64]) -> Result<()> {
+    pub unsafe fn launch(&mut self, call: &Launched<'_>) -> Result<()> {
+        let &Launched { step, kernel, blocks, args, dims } = call;
         let blocks = u32::try_from(blocks).map_err(|_| Error::Internal(format!("a launch of {blocks} blocks")))?;
         if blocks == 0 {
             return Ok(());
         }
-        let params = args.iter().map(|&(place, bytes)| self.address(place, bytes)).collect::<Result<Vec<_>>>()?;
+        let mut params = args.iter().map(|&(place, bytes)| self.address(place, bytes)).collect::<Result<Vec<_>>>()?;
+        params.push(self.bring_dims(step, dims)?);
         let Some(k) = &self.kernels[kernel as usize] else { return Err(lost("a kernel")) };
         self.busy = true;
         // SAFETY: as required of the caller.
-        unsafe { k.launch(blocks, &params, dims) }
+        unsafe { k.launch(blocks, &params) }
+    }
+
+    /// Copies the values of dimensions to the device; null where there are none.
+    fn bring_dims(&mut self, step: u32, dims: &[i64]) -> Result<*mut c_void> {
+        if dims.is_empty() {
+            return Ok(std::ptr::null_mut());
+        }
+        let bytes = size_of_val(dims);
+        if let std::collections::btree_map::Entry::Vacant(v) = self.dims.entry(step) {
+            v.insert(DeviceMemory::new(&self.device, bytes, "values of dimensions on the device")?);
+        }
+        if self.staging[step as usize].1 {
+            self.settle()?;
+        }
+        let staged = self.staged(step, bytes)?;
+        let to = self.dims[&step].at(0);
+        self.staging[step as usize].1 = true;
+        self.busy = true;
+        // SAFETY: as in `bring`.
+        unsafe {
+            std::ptr::copy_nonoverlapping(dims.as_ptr().cast(), staged, bytes);
+            copy(&self.device, to, staged.cast(), bytes, Direction::In)?;
+        }
+        Ok(to)
     }
 
     /// Copies a buffer to the device.

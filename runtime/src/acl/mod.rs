@@ -8,8 +8,8 @@
 //! A plan's steps say on which side they run and what is copied between the sides; nothing here decides that. Everything goes to one
 //! stream in the order of the steps; the host waits only where it needs results.
 //!
-//! None of this has been run on an NPU. The tests run it on a stand-in for `libascendcl` over the project's simulator; the
-//! functions' types are compared with the headers that Huawei ships in the Python package torch-npu.
+//! None of this has been run on an NPU. The tests run it on a stand-in for `libascendcl` over the simulator; the types of the
+//! functions were read from the headers that Huawei ships in the Python package torch-npu 2.14.
 
 pub mod code;
 pub mod image;
@@ -32,7 +32,7 @@ pub struct DeviceOptions {
     /// Root of the CANN toolkit, the folder that holds `lib64`. `None`: `ASCEND_HOME_PATH`, then the loader's own search, then
     /// the usual places.
     pub root: Option<PathBuf>,
-    /// Folder with `KERNEL.o` for every kernel, as the emitted project builds them. `None`: they are compiled when a session is
+    /// Folder with `KERNEL/KERNEL.o` for every kernel, as the emitted project builds them. `None`: they are compiled when a session is
     /// made.
     pub kernels: Option<PathBuf>,
     /// Milliseconds after which a run that does not end is an error.

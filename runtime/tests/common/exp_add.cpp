@@ -6,7 +6,7 @@ using namespace AscendC;
 constexpr uint32_t COUNT = 5000;
 constexpr uint32_t TILE = 1024;
 
-extern "C" __global__ __aicore__ void exp_add(GM_ADDR x_gm, GM_ADDR y_gm, GM_ADDR z_gm) {
+extern "C" __global__ __aicore__ void exp_add(GM_ADDR x_gm, GM_ADDR y_gm, GM_ADDR z_gm, GM_ADDR) {
     KERNEL_TASK_TYPE_DEFAULT(KERNEL_TYPE_AIV_ONLY);
     TPipe pipe;
     TQue<TPosition::VECIN, 2> in_x, in_y;
