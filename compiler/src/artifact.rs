@@ -6,7 +6,7 @@ use std::path::Path;
 use beiming_cpu::Code;
 use beiming_ir::kernel::Access;
 use beiming_ir::ops::Op;
-use beiming_ir::plan::{Place, Plan, Program, Side, SlotId, Step};
+use beiming_ir::plan::{Place, Plan, Program, Side, SlotId, Step, Subnormals};
 use beiming_ir::target::Target;
 use beiming_ir::types::Dim;
 use beiming_runtime::format::{self as format, container, manifest};
@@ -90,6 +90,10 @@ fn describe(model: &str, program: &Program, code: &Code) -> Result<manifest::Man
         weights: vec![],
         arena: plan.arena,
         arena_without_reuse: plan.arena_without_reuse,
+        subnormals: match plan.subnormals {
+            Subnormals::Keep => manifest::Subnormals::Keep,
+            Subnormals::Flush => manifest::Subnormals::Flush,
+        },
         kernels: kernels.collect::<Result<_, WriteError>>()?,
         steps: steps(&plan.steps)?,
     })

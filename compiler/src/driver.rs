@@ -7,7 +7,7 @@ use std::time::Instant;
 use beiming_cpu::{Code, EmitOptions};
 use beiming_ir::graph::Graph;
 use beiming_ir::kernel::Kernel;
-use beiming_ir::plan::Program;
+use beiming_ir::plan::{Program, Subnormals};
 use beiming_ir::target::Target;
 use beiming_ir::verify;
 use beiming_passes::lower::{LowerErrors, LowerOptions, lower_reported};
@@ -31,6 +31,8 @@ pub struct Options {
     pub lower: LowerOptions,
     /// Code generation.
     pub emit: EmitOptions,
+    /// What kernels do with subnormal numbers; where it is not said, what the model's format stands for: [`import::Format::subnormals`].
+    pub subnormals: Option<Subnormals>,
 }
 
 /// Why a compilation failed.
@@ -76,9 +78,9 @@ pub enum CompileError {
 #[derive(Clone, Copy, Debug)]
 pub enum Product<'a> {
     /// The graph as imported.
-    Graph(&'a Graph),
+    Graph(&'a Graph, Subnormals),
     /// The graph after optimisation.
-    Fused(&'a Graph, &'a Optimizer),
+    Fused(&'a Graph, &'a Optimizer, Subnormals),
     /// Kernels and plan, verified.
     Program(&'a Program, &'a Explanation),
     /// Machine code.
@@ -183,9 +185,9 @@ impl Clock<'_> {
 /// # Errors
 /// See [`import::read`].
 pub fn read(model: &Path, options: &Options) -> Result<Staged, ImportError> {
-    let graph = import::read(model, &options.import)?;
+    let (graph, format) = import::read_as(model, &options.import)?;
     let name = model.file_stem().map_or_else(String::new, |s| s.to_string_lossy().into_owned());
-    Ok(Staged { model: name, target: String::new(), ir: Ir::Graph(graph) })
+    Ok(Staged { model: name, target: String::new(), subnormals: format.subnormals(), ir: Ir::Graph(graph) })
 }
 
 /// Reads a model from memory. `folder` is where external data lies, if there may be any.
@@ -193,8 +195,9 @@ pub fn read(model: &Path, options: &Options) -> Result<Staged, ImportError> {
 /// # Errors
 /// See [`import::read_bytes`].
 pub fn read_bytes(bytes: Bytes, name: &str, folder: Option<&Path>, options: &Options) -> Result<Staged, ImportError> {
+    let subnormals = import::Format::of(&bytes).subnormals();
     let graph = import::read_bytes(bytes, folder, &options.import)?;
-    Ok(Staged { model: name.to_string(), target: String::new(), ir: Ir::Graph(graph) })
+    Ok(Staged { model: name.to_string(), target: String::new(), subnormals, ir: Ir::Graph(graph) })
 }
 
 /// Compiles a model into an artifact at `out`.
@@ -217,8 +220,12 @@ pub fn resume(
     watch: &mut dyn Watch,
 ) -> Result<Summary, CompileError> {
     let mut clock = Clock { watch, summary: Summary::default() };
-    let Staged { model, ir, .. } = clock.time("read", from)?;
-    let Some((program, explanation)) = to_program(ir, target, options, &mut clock)? else { return Ok(clock.summary) };
+    let Staged { model, ir, subnormals, .. } = clock.time("read", from)?;
+    let subnormals = options.subnormals.unwrap_or(subnormals);
+    let Some((mut program, explanation)) = to_program(ir, subnormals, target, options, &mut clock)? else {
+        return Ok(clock.summary);
+    };
+    program.plan.subnormals = subnormals;
     let program = clock.time("verify", || verified(program))?;
     clock.summary.kernels = program.kernels.len();
     clock.summary.launches = program.plan.steps.len();
@@ -239,6 +246,7 @@ pub fn resume(
 /// Optimises and lowers; `None` where the watcher stops.
 fn to_program(
     ir: Ir,
+    subnormals: Subnormals,
     target: &Target,
     options: &Options,
     clock: &mut Clock<'_>,
@@ -250,14 +258,14 @@ fn to_program(
         }
         Ir::Fused(graph, optimizer) => (graph, optimizer),
         Ir::Graph(graph) => {
-            if clock.watch.product(Product::Graph(&graph))? == Next::Stop {
+            if clock.watch.product(Product::Graph(&graph, subnormals))? == Next::Stop {
                 return Ok(None);
             }
             let (graph, report) = clock.time("optimize", || beiming_passes::optimize(graph, target, &options.optimize))?;
             (graph, Optimizer::from(&report))
         }
     };
-    if clock.watch.product(Product::Fused(&graph, &optimizer))? == Next::Stop {
+    if clock.watch.product(Product::Fused(&graph, &optimizer, subnormals))? == Next::Stop {
         return Ok(None);
     }
     let mut explanation = Explanation::new(optimizer, &graph, target);

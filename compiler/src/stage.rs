@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 
 use beiming_ir::graph::Graph;
 use beiming_ir::kernel::Kernel;
-use beiming_ir::plan::Program;
+use beiming_ir::plan::{Program, Subnormals};
 use beiming_ir::text::{self, Constants, ParseError};
 use beiming_ir::verify::{self, VerifyErrors};
 use serde::{Deserialize, Serialize};
@@ -27,6 +27,9 @@ pub struct Header {
     /// Target, from the stage on that depends on it.
     #[serde(default, skip_serializing_if = "String::is_empty")]
     pub target: String,
+    /// What kernels are to do with subnormal numbers: of the stages before `program`, which says it itself.
+    #[serde(default, skip_serializing_if = "is_kept")]
+    pub subnormals: Subnormals,
     /// What the optimiser did: of `fused`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub optimizer: Option<Optimizer>,
@@ -55,6 +58,8 @@ pub struct Staged {
     pub model: String,
     /// The target it was made for; empty where it depends on none.
     pub target: String,
+    /// What kernels are to do with subnormal numbers if nobody asks for anything else.
+    pub subnormals: Subnormals,
     /// The stage.
     pub ir: Ir,
 }
@@ -145,8 +150,11 @@ pub fn parse(text: &str, side: &[u8], name: &str) -> Result<Staged, StageError> 
         let g = verify::graph(text::parse_graph(text, side)?)?.into_inner();
         if head.stage == "fused" { Ir::Fused(g, head.optimizer.unwrap_or_default()) } else { Ir::Graph(g) }
     };
-    let target = if let Ir::Program(p, _) = &ir { p.target.name.clone() } else { head.target };
-    Ok(Staged { model: head.model, target, ir })
+    let (target, subnormals) = match &ir {
+        Ir::Program(p, _) => (p.target.name.clone(), p.plan.subnormals),
+        _ => (head.target, head.subnormals),
+    };
+    Ok(Staged { model: head.model, target, subnormals, ir })
 }
 
 /// Kernels one after the other, each starting on a line of its own.
@@ -166,22 +174,36 @@ fn kernels(text: &str) -> Result<Vec<Kernel>, StageError> {
     starts.iter().copied().zip(ends).map(one).collect()
 }
 
+/// What needs no word.
+fn is_kept(s: &Subnormals) -> bool {
+    *s == Subnormals::Keep
+}
+
 fn headed(head: &Header, body: &str) -> String {
     // A header is strings and numbers, which always serialise.
     format!("{MARK}{}\n{body}", serde_json::to_string(head).unwrap_or_default())
 }
 
 /// Text of the imported graph.
-pub fn graph_text(model: &str, g: &Graph, constants: Constants<'_>) -> String {
-    headed(&Header { stage: "graph".into(), model: model.into(), ..Header::default() }, &text::print_graph(g, constants))
+pub fn graph_text(model: &str, subnormals: Subnormals, g: &Graph, constants: Constants<'_>) -> String {
+    let head = Header { stage: "graph".into(), model: model.into(), subnormals, ..Header::default() };
+    headed(&head, &text::print_graph(g, constants))
 }
 
 /// Text of the optimised graph.
-pub fn fused_text(model: &str, target: &str, g: &Graph, optimizer: &Optimizer, constants: Constants<'_>) -> String {
+pub fn fused_text(
+    model: &str,
+    target: &str,
+    subnormals: Subnormals,
+    g: &Graph,
+    optimizer: &Optimizer,
+    constants: Constants<'_>,
+) -> String {
     let head = Header {
         stage: "fused".into(),
         model: model.into(),
         target: target.into(),
+        subnormals,
         optimizer: Some(optimizer.clone()),
         explanation: None,
     };
@@ -194,8 +216,8 @@ pub fn program_text(model: &str, p: &Program, explanation: &Explanation, constan
         stage: "program".into(),
         model: model.into(),
         target: p.target.name.clone(),
-        optimizer: None,
         explanation: Some(explanation.clone()),
+        ..Header::default()
     };
     headed(&head, &text::print_program(p, constants))
 }

@@ -87,6 +87,17 @@ pub struct Slot {
     pub place: Place,
 }
 
+/// What arithmetic does with subnormal numbers of f32 and f64. (Those of the smaller types are always kept.)
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Default, serde::Serialize, serde::Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Subnormals {
+    /// As IEEE 754 says: they are numbers like others, and may be many times slower.
+    #[default]
+    Keep,
+    /// They are taken as zero, and zero is given for them.
+    Flush,
+}
+
 /// The calls of a model.
 #[derive(Clone, PartialEq, Debug, Default)]
 pub struct Plan {
@@ -102,6 +113,8 @@ pub struct Plan {
     pub arena: u64,
     /// Sum of the sizes of all arena buffers without reuse, for the report.
     pub arena_without_reuse: u64,
+    /// What the kernels do with subnormal numbers.
+    pub subnormals: Subnormals,
     /// The calls in order.
     pub steps: Vec<Step>,
 }

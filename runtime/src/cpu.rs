@@ -108,9 +108,10 @@ fn has(feature: &str) -> Option<bool> {
     })
 }
 
-/// While it lives, this thread's arithmetic takes subnormal numbers as zero and gives zero for them, as inference engines do:
-/// they carry no information in a model and cost up to a hundred cycles each. f16 keeps its subnormals.
-pub struct FlushSubnormals {
+/// While it lives, this thread's arithmetic keeps subnormal numbers as IEEE 754 says, or takes them as zero and gives zero for
+/// them, as inference engines do: they carry little information in a model and cost up to a hundred cycles each. f16 keeps its
+/// subnormals. The caller's mode, whichever it was, comes back at the end.
+pub struct SubnormalMode {
     saved: u64,
     // The mode belongs to the thread that set it.
     _thread: std::marker::PhantomData<*const ()>,
@@ -153,22 +154,21 @@ mod mode {
     }
 }
 
-impl FlushSubnormals {
+impl SubnormalMode {
     /// Sets the mode.
-    #[allow(clippy::new_without_default)]
-    pub fn new() -> FlushSubnormals {
+    pub fn new(flush: bool) -> SubnormalMode {
         let saved = mode::get();
-        mode::set(saved | mode::FLUSH);
-        FlushSubnormals { saved, _thread: std::marker::PhantomData }
+        mode::set(if flush { saved | mode::FLUSH } else { saved & !mode::FLUSH });
+        SubnormalMode { saved, _thread: std::marker::PhantomData }
     }
 
-    /// Whether the mode is set in this thread.
-    pub fn active() -> bool {
+    /// Whether this thread takes subnormal numbers as zero.
+    pub fn flushes() -> bool {
         mode::get() & mode::FLUSH == mode::FLUSH
     }
 }
 
-impl Drop for FlushSubnormals {
+impl Drop for SubnormalMode {
     fn drop(&mut self) {
         // Only our bits: flags that the arithmetic raised meanwhile stay raised.
         mode::set(mode::get() & !mode::FLUSH | self.saved & mode::FLUSH);
@@ -216,17 +216,17 @@ mod tests {
 
     #[test]
     fn the_mode_is_set_and_restored() {
-        let tiny = std::hint::black_box(f32::MIN_POSITIVE);
-        let half = std::hint::black_box(0.5f32);
-        assert!(!FlushSubnormals::active());
-        assert!(std::hint::black_box(tiny * half) > 0.0);
+        let tiny = || std::hint::black_box(std::hint::black_box(f32::MIN_POSITIVE) * std::hint::black_box(0.5f32));
+        assert!(!SubnormalMode::flushes() && tiny() > 0.0);
         {
-            let _outer = FlushSubnormals::new();
-            assert!(FlushSubnormals::active());
-            let _inner = FlushSubnormals::new();
-            drop(_inner);
-            assert!(FlushSubnormals::active());
+            let _outer = SubnormalMode::new(true);
+            assert!(SubnormalMode::flushes() && tiny() == 0.0);
+            {
+                let _inner = SubnormalMode::new(false);
+                assert!(!SubnormalMode::flushes() && tiny() > 0.0);
+            }
+            assert!(SubnormalMode::flushes() && tiny() == 0.0);
         }
-        assert!(!FlushSubnormals::active());
+        assert!(!SubnormalMode::flushes() && tiny() > 0.0);
     }
 }

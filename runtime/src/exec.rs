@@ -155,6 +155,7 @@ impl Exec<'_, '_> {
             grid,
             scratch: self.state.scratch.base(),
             stride: self.state.stride,
+            flush: self.program.flush,
         };
         // SAFETY: every buffer has the bytes of its shape at these dimension values, aligned to its type; scratch has
         // `stride` bytes, the most any kernel needs, for every thread of the pool. The rest is the compiler's promise.

@@ -4,7 +4,7 @@ use std::ffi::c_void;
 use std::sync::atomic::{AtomicI64, Ordering};
 
 use crate::code::KernelFn;
-use crate::cpu::FlushSubnormals;
+use crate::cpu::SubnormalMode;
 use crate::error::Result;
 use crate::pool::Pool;
 
@@ -34,6 +34,8 @@ pub struct Call<'a> {
     pub scratch: *mut u8,
     /// Bytes between two threads' scratch.
     pub stride: usize,
+    /// Subnormal numbers are taken as zero; the pool's threads must do the same.
+    pub flush: bool,
 }
 
 // SAFETY: the pointers are shared by the threads as the kernels' contract allows: grid points write to different elements, and
@@ -65,8 +67,8 @@ impl Call<'_> {
         if self.grid <= 0 {
             return Ok(());
         }
+        let _mode = SubnormalMode::new(self.flush);
         let Some(pool) = pool.filter(|_| share.threads > 1) else {
-            let _mode = FlushSubnormals::new();
             // SAFETY: as required of the caller.
             unsafe { self.range(0, 0, self.grid) };
             return Ok(());
@@ -74,7 +76,6 @@ impl Call<'_> {
         let parts = (share.threads as i64).saturating_mul(CHUNKS);
         let chunk = (self.grid / parts).saturating_add(i64::from(self.grid % parts != 0));
         let next = AtomicI64::new(0);
-        let _mode = FlushSubnormals::new();
         pool.run(share.threads, share.wake, &|thread| {
             loop {
                 // Chunk numbers, not grid points: their sum cannot overflow.
@@ -107,7 +108,7 @@ mod tests {
         // SAFETY: called below with one buffer of `dims[0]` counters and some scratch.
         unsafe {
             let counters = (*params).cast::<u32>();
-            assert!(begin < end && end <= *dims && FlushSubnormals::active());
+            assert!(begin < end && end <= *dims && SubnormalMode::flushes());
             (begin..end).for_each(|i| *counters.add(i as usize) += 1);
             *scratch += 1;
         }
@@ -115,7 +116,7 @@ mod tests {
 
     #[test]
     fn every_point_runs_once() {
-        let mut pool = Pool::new(4).unwrap();
+        let mut pool = Pool::new(4, true).unwrap();
         for grid in [0i64, 1, 2, 3, 7, 16, 17, 100, 1001] {
             for threads in 1..=4 {
                 let mut counters = vec![0u32; grid as usize];
@@ -127,13 +128,14 @@ mod tests {
                     grid,
                     scratch: scratch.as_mut_ptr(),
                     stride: 64,
+                    flush: true,
                 };
                 // SAFETY: what `count` expects.
                 unsafe { call.run(Some(&mut pool), Share { threads, wake: true }) }.unwrap();
                 assert!(counters.iter().all(|&c| c == 1), "{grid} points on {threads} threads");
                 let calls: u32 = scratch.iter().map(|&s| u32::from(s)).sum();
                 assert!(calls as i64 <= threads as i64 * CHUNKS && (calls > 0) == (grid > 0));
-                assert!(!FlushSubnormals::active());
+                assert!(!SubnormalMode::flushes());
             }
         }
     }

@@ -10,7 +10,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
 use std::thread::{JoinHandle, Thread};
 
-use crate::cpu::FlushSubnormals;
+use crate::cpu::SubnormalMode;
 use crate::error::{Error, Result};
 
 /// Turns of the waiting loop before a thread sleeps: about 20 to 80 microseconds.
@@ -64,8 +64,9 @@ pub struct Pool {
 }
 
 impl Pool {
-    /// A pool for jobs on up to `threads` threads, the caller's among them.
-    pub fn new(threads: usize) -> Result<Pool> {
+    /// A pool for jobs on up to `threads` threads, the caller's among them. Its own threads take subnormal numbers as zero if
+    /// `flush`.
+    pub fn new(threads: usize, flush: bool) -> Result<Pool> {
         let cores = std::thread::available_parallelism().map_or(1, |n| n.get());
         let shared = Arc::new(Shared {
             job: UnsafeCell::new(None),
@@ -81,7 +82,7 @@ impl Pool {
             let (s, t) = (pool.shared.clone(), ticket.clone());
             let handle = std::thread::Builder::new()
                 .name(format!("beiming-{n}"))
-                .spawn(move || work(&s, &t, n))
+                .spawn(move || work(&s, &t, n, flush))
                 .map_err(|e| Error::Internal(format!("cannot start thread {n} of {threads}: {e}")))?;
             pool.workers.push(Worker { ticket, handle });
         }
@@ -180,9 +181,9 @@ impl Ticket {
     }
 }
 
-fn work(shared: &Shared, ticket: &Ticket, number: usize) {
+fn work(shared: &Shared, ticket: &Ticket, number: usize, flush: bool) {
     // The thread runs nothing but kernels, so the mode stays for its life.
-    let _mode = FlushSubnormals::new();
+    let _mode = SubnormalMode::new(flush);
     while ticket.take(shared.spin) {
         // SAFETY: the ticket is `RUNNING`: the cells do not change before it is `IDLE`.
         let (job, caller) = unsafe { (*shared.job.get(), (*shared.caller.get()).clone()) };
@@ -236,7 +237,7 @@ mod tests {
     #[test]
     fn every_part_is_done_once() {
         for threads in [1, 2, 3, 7] {
-            let mut pool = Pool::new(threads).unwrap();
+            let mut pool = Pool::new(threads, true).unwrap();
             assert_eq!(pool.threads(), threads);
             for job in 0..2000 {
                 let done = parts(&mut pool, 1 + job % (threads + 1), job % 3 != 0, job % 50);
@@ -247,30 +248,34 @@ mod tests {
 
     #[test]
     fn workers_wake_after_sleep_and_flush_subnormals() {
-        let mut pool = Pool::new(3).unwrap();
-        for _ in 0..3 {
-            std::thread::sleep(std::time::Duration::from_millis(20));
-            let begun = AtomicUsize::new(0);
-            let flushing = AtomicUsize::new(0);
-            pool.run(3, true, &|n| {
-                begun.fetch_add(1, Ordering::SeqCst);
-                // Here until all are, so that none is taken back.
-                while begun.load(Ordering::SeqCst) < 3 {
-                    std::thread::yield_now();
-                }
-                if n == 2 {
-                    std::thread::sleep(std::time::Duration::from_millis(5));
-                }
-                flushing.fetch_add(usize::from(FlushSubnormals::active()), Ordering::Relaxed);
-            })
-            .unwrap();
-            assert_eq!(flushing.load(Ordering::Relaxed), 2);
+        for flush in [true, false] {
+            let mut pool = Pool::new(3, flush).unwrap();
+            (0..3).for_each(|_| wakes(&mut pool, if flush { 2 } else { 0 }));
         }
+    }
+
+    /// Sends all three threads to sleep and wakes them; so many of them flush.
+    fn wakes(pool: &mut Pool, flushing: usize) {
+        std::thread::sleep(std::time::Duration::from_millis(20));
+        let (begun, flush) = (AtomicUsize::new(0), AtomicUsize::new(0));
+        pool.run(3, true, &|n| {
+            begun.fetch_add(1, Ordering::SeqCst);
+            // Here until all are, so that none is taken back.
+            while begun.load(Ordering::SeqCst) < 3 {
+                std::thread::yield_now();
+            }
+            if n == 2 {
+                std::thread::sleep(std::time::Duration::from_millis(5));
+            }
+            flush.fetch_add(usize::from(SubnormalMode::flushes()), Ordering::Relaxed);
+        })
+        .unwrap();
+        assert_eq!(flush.load(Ordering::Relaxed), flushing);
     }
 
     #[test]
     fn sleepers_are_left_alone_unless_woken() {
-        let mut pool = Pool::new(2).unwrap();
+        let mut pool = Pool::new(2, true).unwrap();
         std::thread::sleep(std::time::Duration::from_millis(20));
         let on_worker = AtomicUsize::new(0);
         pool.run(2, false, &|n| {
@@ -282,7 +287,7 @@ mod tests {
 
     #[test]
     fn panics_become_errors() {
-        let mut pool = Pool::new(2).unwrap();
+        let mut pool = Pool::new(2, true).unwrap();
         for culprit in 0..2 {
             let begun = AtomicUsize::new(0);
             let r = pool.run(2, true, &|n| {

@@ -33,6 +33,8 @@ pub struct Program {
     pub weights: Vec<(u64, u64)>,
     /// Bytes of the arena.
     pub arena: u64,
+    /// Kernels take subnormal numbers as zero.
+    pub flush: bool,
     /// Bytes of scratch for each kernel.
     pub scratch: Vec<u64>,
     /// Whether each kernel runs on the device.
@@ -210,6 +212,7 @@ impl Program {
             late: late.into_iter().collect(),
             weights: manifest.weights.iter().map(|w| (w.offset, w.bytes)).collect(),
             arena: manifest.arena,
+            flush: manifest.subnormals == m::Subnormals::Flush,
             scratch: manifest.kernels.iter().map(|k| k.scratch).collect(),
             code_index: manifest
                 .kernels

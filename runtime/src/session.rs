@@ -126,7 +126,7 @@ impl Session {
         };
         // No inputs have been seen: no shape equals this one.
         state.shapes.push(-1);
-        let pool = if threads > 1 { Some(Pool::new(threads)?) } else { None };
+        let pool = if threads > 1 { Some(Pool::new(threads, program.flush)?) } else { None };
         let mut session = Session {
             module: module.clone(),
             options,

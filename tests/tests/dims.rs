@@ -3,7 +3,7 @@
 
 use beiming::artifact;
 use beiming_cpu::Code;
-use beiming_ir::plan::{Place, Plan, Program, Slot};
+use beiming_ir::plan::{Place, Plan, Program, Slot, Subnormals};
 use beiming_ir::target::Target;
 use beiming_ir::types::{DType, Dim, Symbols, TensorType};
 use beiming_runtime::dims::{Dims, Values};
@@ -55,6 +55,7 @@ fn through_an_artifact(dims: &[Dim]) -> Vec<String> {
         slots: dims.iter().map(slot).collect(),
         arena: 0,
         arena_without_reuse: 0,
+        subnormals: Subnormals::Keep,
         steps: vec![],
         symbols: Symbols::default(),
     };

@@ -209,9 +209,9 @@ impl Watch for Watcher<'_, '_> {
     fn product(&mut self, product: Product<'_>) -> std::result::Result<Next, CompileError> {
         let w = &self.writer;
         match product {
-            Product::Graph(g) => w.stage(Some("10-graph.txt"), Emit::Graph, &|c| stage::graph_text(&w.name, g, c)),
-            Product::Fused(g, o) => {
-                w.stage(Some("20-fused.txt"), Emit::Fused, &|c| stage::fused_text(&w.name, &w.target, g, o, c))
+            Product::Graph(g, s) => w.stage(Some("10-graph.txt"), Emit::Graph, &|c| stage::graph_text(&w.name, s, g, c)),
+            Product::Fused(g, o, s) => {
+                w.stage(Some("20-fused.txt"), Emit::Fused, &|c| stage::fused_text(&w.name, &w.target, s, g, o, c))
             }
             Product::Program(p, e) => {
                 let next = w.stage(Some("30-program.txt"), Emit::Plan, &|c| stage::program_text(&w.name, p, e, c))?;

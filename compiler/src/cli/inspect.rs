@@ -105,6 +105,7 @@ fn artifact(path: &Path) -> Result<Value> {
         "steps": steps,
         "kernels": kernels,
         "weights": { "count": m.weights.len(), "bytes": file.section(WEIGHTS).map_or(0, <[u8]>::len) },
+        "subnormals": m.subnormals,
         "arena": { "bytes": m.arena, "without_reuse": m.arena_without_reuse },
         "sections": sections,
     }))

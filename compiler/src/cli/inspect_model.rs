@@ -28,6 +28,7 @@ pub fn model_args(args: &Args) -> model::Args {
         opt_level: None,
         exact: false,
         no_reuse: false,
+        subnormals: None,
         compile_threads: 0,
     }
 }
@@ -120,6 +121,7 @@ fn program(name: &str, p: &Program) -> Result<Value> {
         "steps": steps,
         "kernels": kernels.collect::<Vec<_>>(),
         "weights": { "count": p.weights.len(), "bytes": p.weights.iter().map(|w| w.source.bytes().len()).sum::<usize>() },
+        "subnormals": plan.subnormals,
         "arena": { "bytes": plan.arena, "without_reuse": plan.arena_without_reuse },
     }))
 }

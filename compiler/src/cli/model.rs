@@ -4,6 +4,7 @@
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
+use beiming_ir::plan::Subnormals;
 use beiming_ir::target::{CPU_TARGETS, Target};
 use beiming_ir::tensor::Tensor;
 
@@ -47,12 +48,25 @@ pub struct Args {
     /// Only rewrites that keep every bit: none that change the order of floating-point operations.
     #[arg(long)]
     pub exact: bool,
+    /// What arithmetic does with subnormal numbers of f32 and f64. [default: keep for StableHLO, which asks for IEEE 754; flush for
+    /// ONNX]
+    #[arg(long, value_name = "WHAT")]
+    pub subnormals: Option<SubnormalsArg>,
     /// Give every buffer memory of its own, to look at values afterwards.
     #[arg(long)]
     pub no_reuse: bool,
     /// Threads that generate code.
     #[arg(long, default_value_t = 0, value_name = "N", hide_default_value = true)]
     pub compile_threads: usize,
+}
+
+/// What arithmetic does with subnormal numbers.
+#[derive(clap::ValueEnum, Clone, Copy, PartialEq, Eq, Debug)]
+pub enum SubnormalsArg {
+    /// They are numbers like others, and may be many times slower.
+    Keep,
+    /// They are taken as zero, and zero is given for them.
+    Flush,
 }
 
 /// A model argument, looked at.
@@ -118,6 +132,10 @@ impl Args {
         o.optimize.fuse = self.opt_level != Some(0);
         o.lower.reuse = !self.no_reuse;
         o.emit.threads = self.compile_threads;
+        o.subnormals = self.subnormals.map(|s| match s {
+            SubnormalsArg::Keep => Subnormals::Keep,
+            SubnormalsArg::Flush => Subnormals::Flush,
+        });
         Ok(o)
     }
 }

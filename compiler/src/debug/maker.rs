@@ -106,7 +106,8 @@ impl Maker<'_> {
         let file = folder.file("model.bmg");
         let staged = || {
             let ir = Ir::Program(Box::new(built.program.clone()), Box::default());
-            Ok(Staged { model: "model".into(), target: self.target.name.clone(), ir })
+            let (target, subnormals) = (self.target.name.clone(), built.program.plan.subnormals);
+            Ok(Staged { model: "model".into(), target, subnormals, ir })
         };
         driver::resume(staged, &self.target, &self.options, &file, &mut Ear(self.stop))?;
         let outputs = super::reference::with_views(given, |views| self.launch(&file, &folder, &built.program, views))?;

@@ -2,6 +2,7 @@
 
 use std::path::{Path, PathBuf};
 
+use beiming_ir::plan::Subnormals;
 use beiming_ir::text::Constants;
 use prost::Message;
 
@@ -29,7 +30,7 @@ pub fn save(cut: &Cut, stem: &Path) -> Result<(PathBuf, PathBuf), DebugError> {
             let path = with(".txt");
             let mut side = vec![];
             let name = stem.file_name().map_or_else(String::new, |n| n.to_string_lossy().into_owned());
-            let text = stage::graph_text(&name, &cut.graph, Constants::External(&mut side));
+            let text = stage::graph_text(&name, Subnormals::default(), &cut.graph, Constants::External(&mut side));
             write(&path, text.as_bytes())?;
             let beside = stage::weights_of(&path);
             if side.is_empty() {

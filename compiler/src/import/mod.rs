@@ -18,11 +18,38 @@ pub mod stablehlo;
 use std::path::Path;
 
 use beiming_ir::graph::Graph;
+use beiming_ir::plan::Subnormals;
 use bytes::Bytes;
 
 pub use error::{Code, ImportError, ModelError, UnsupportedOp};
 pub use mapped::safetensors;
 pub use options::{DimOverride, ImportOptions};
+
+/// What a model is written in, which its content tells.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Format {
+    /// ONNX.
+    Onnx,
+    /// StableHLO, in any of its forms.
+    StableHlo,
+}
+
+impl Format {
+    /// The format of a model.
+    pub fn of(bytes: &[u8]) -> Format {
+        if stablehlo::is_stablehlo(bytes) { Format::StableHlo } else { Format::Onnx }
+    }
+
+    /// What kernels do with subnormal numbers if nobody asks for anything else. StableHLO specifies IEEE 754, and training
+    /// programs count on gradual underflow. ONNX specifies nothing; its models are inference, where a subnormal number is
+    /// noise that can make a layer many times slower.
+    pub fn subnormals(self) -> Subnormals {
+        match self {
+            Format::Onnx => Subnormals::Flush,
+            Format::StableHlo => Subnormals::Keep,
+        }
+    }
+}
 
 /// Reads a model: ONNX, or StableHLO in any of its forms, which the content tells.
 ///
@@ -30,8 +57,18 @@ pub use options::{DimOverride, ImportOptions};
 /// [`ImportError`]: the file cannot be read or is not a model, the options do not fit it, or it holds something that is wrong
 /// or not supported; each with a stable code.
 pub fn read(path: &Path, options: &ImportOptions) -> Result<Graph, ImportError> {
+    Ok(read_as(path, options)?.0)
+}
+
+/// As [`read`], with the format.
+///
+/// # Errors
+/// As [`read`].
+pub fn read_as(path: &Path, options: &ImportOptions) -> Result<(Graph, Format), ImportError> {
     let folder = path.parent().unwrap_or(Path::new("."));
-    read_bytes(mapped::file(path)?, Some(folder), options)
+    let bytes = mapped::file(path)?;
+    let format = Format::of(&bytes);
+    Ok((read_bytes(bytes, Some(folder), options)?, format))
 }
 
 /// True where a file is StableHLO, in any of its forms.
@@ -39,7 +76,7 @@ pub fn read(path: &Path, options: &ImportOptions) -> Result<Graph, ImportError> 
 /// # Errors
 /// Where it cannot be read.
 pub fn is_stablehlo(path: &Path) -> Result<bool, ImportError> {
-    Ok(stablehlo::is_stablehlo(&mapped::file(path)?))
+    Ok(Format::of(&mapped::file(path)?) == Format::StableHlo)
 }
 
 /// The line of a text that a place of a diagnostic (`3:22`) names, with a caret under the column; `None` where the model is no
@@ -56,8 +93,8 @@ pub fn excerpt(path: &Path, place: &str) -> Option<String> {
 /// # Errors
 /// As [`read`].
 pub fn read_bytes(bytes: Bytes, folder: Option<&Path>, options: &ImportOptions) -> Result<Graph, ImportError> {
-    if stablehlo::is_stablehlo(&bytes) {
-        return stablehlo::read(mapped::data(bytes), options);
+    match Format::of(&bytes) {
+        Format::StableHlo => stablehlo::read(mapped::data(bytes), options),
+        Format::Onnx => onnx::read_bytes(bytes, folder, options),
     }
-    onnx::read_bytes(bytes, folder, options)
 }

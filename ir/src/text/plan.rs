@@ -27,7 +27,7 @@ use super::{list, parse_dim, parse_range, parse_ron, parse_symbol, parse_type, p
 use crate::dim::quote;
 use crate::kernel::Kernel;
 use crate::ops::Op;
-use crate::plan::{Launch, Place, Plan, Port, Program, Side, Slot, SlotId, Step, Weight};
+use crate::plan::{Launch, Place, Plan, Port, Program, Side, Slot, SlotId, Step, Subnormals, Weight};
 use crate::types::Dim;
 
 /// Deepest nesting of steps that is read.
@@ -58,6 +58,9 @@ pub fn print_program(p: &Program, constants: Constants<'_>) -> String {
             Place::Weight(n) => format!("weight {n}"),
         };
         let _ = writeln!(out, "  slot s{i} : {} {place}", s.ty);
+    }
+    if plan.subnormals == Subnormals::Flush {
+        out.push_str("  subnormals flush\n");
     }
     let _ = writeln!(out, "  arena {} without_reuse {}", plan.arena, plan.arena_without_reuse);
     print_steps(&plan.steps, &p.kernels, 1, &mut out);
@@ -173,6 +176,9 @@ fn head(c: &mut Cursor<'_>, plan: &mut Plan) -> Parsed<()> {
                 w => return c.error_at(at, format!("expected `input`, `output`, `arena` or `weight`, found `{w}`")),
             };
             plan.slots.push(Slot { ty, place });
+        } else if c.eat("subnormals") {
+            c.expect("flush")?;
+            plan.subnormals = Subnormals::Flush;
         } else if c.eat("arena") {
             plan.arena = c.int("a number of bytes")?;
             c.expect("without_reuse")?;

@@ -2,8 +2,9 @@
 //!
 //! Slots of one place and size may be views of one *cell*, or follow each other in it. A step that writes a slot ruins every
 //! other slot that shares bytes with it. A step that reads a slot needs it to hold, on every path, what was last written to it;
-//! a slot that was not written itself is a view, and its cell must hold something. A result may take over the bytes of an
-//! argument of the same kernel call where the kernel reads each element no later than it writes that element.
+//! a slot that was not written itself is a view, and its cell must hold something; a slot without elements always holds all
+//! of them. A result may take over the bytes of an argument of the same kernel call where the kernel reads each element no
+//! later than it writes that element.
 
 use std::collections::BTreeMap;
 
@@ -235,6 +236,9 @@ impl Walk<'_> {
     }
 
     fn read(&mut self, s: SlotId, state: &mut State, at: &str) {
+        if most_bytes(&self.p.plan.slots[s.index()], &self.p.plan.symbols) == 0 {
+            return;
+        }
         match state.slots[s.index()] {
             Content::Valid => return,
             Content::Unwritten if state.cells[self.cell_of[s.index()]] => return,

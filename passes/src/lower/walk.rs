@@ -91,6 +91,7 @@ pub(super) fn program(graph: &Graph, target: &Target, options: &LowerOptions) ->
         slots: w.slots.iter().map(|(ty, s)| beiming_ir::plan::Slot { ty: ty.clone(), place: placed.places[*s] }).collect(),
         arena: placed.arena,
         arena_without_reuse: placed.without_reuse,
+        subnormals: Default::default(),
         steps,
         symbols: symbols.clone(),
     };
@@ -234,6 +235,13 @@ impl<'a> Walk<'a> {
     }
 
     fn body(&mut self, scope: &mut Scope, node: &Node, steps: &mut Vec<Step>) {
+        // Nothing computes results without elements.
+        if node.outputs.iter().all(|v| scope.graph.ty(*v).numel().is(0)) {
+            for v in &node.outputs {
+                self.result(scope, *v);
+            }
+            return;
+        }
         let npu = match self.target.family {
             Family::Ascend => Npu::by_name(&self.target.name),
             Family::Cpu => None,

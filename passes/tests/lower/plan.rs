@@ -134,3 +134,21 @@ fn a_contraction_that_is_not_tiled_is_reported_with_the_reason() {
     assert_eq!(report.untiled, [Untiled { node: loc, op: "conv".into(), why }]);
     agree(&g, &[("K", 3)]);
 }
+
+#[test]
+fn nothing_computes_results_without_elements() {
+    use beiming_ir::ops::ReduceOp;
+    let mut g = graph(&[]);
+    let (x, w) = (g.add_input("x", ty(F32, "2 9 10 3")), g.add_input("w", ty(F32, "10 5 3 3")));
+    let conv = Conv { strides: vec![1; 2], dilations: vec![1; 2], pads: vec![(0, 0); 2], groups: 1 };
+    let c = push(&mut g, Op::Conv(conv), &[x, w]);
+    assert_eq!(g.ty(c).to_string(), "f32[2, 0, 6, 3]");
+    let t = push(&mut g, Op::Transpose { perm: vec![0, 3, 1, 2] }, &[c]);
+    g.add_output("t", t);
+    // A sum of nothing is computed.
+    let sum = push(&mut g, Op::Reduce { op: ReduceOp::Sum, axes: vec![2], keep: false }, &[t]);
+    g.add_output("sum", sum);
+    let p = lower(&g, &Target::x86_64_v4(), &LowerOptions::default()).expect("lowers");
+    assert_eq!(p.plan.steps.len(), 1);
+    agree(&g, &[]);
+}

@@ -43,10 +43,24 @@ pub struct Manifest {
     pub arena: u64,
     /// Bytes all arena buffers would take without reuse, for reports.
     pub arena_without_reuse: u64,
+    /// What the kernels do with subnormal numbers.
+    #[serde(default)]
+    pub subnormals: Subnormals,
     /// Kernels, in the order of the code's table.
     pub kernels: Vec<Kernel>,
     /// What to do, in order.
     pub steps: Vec<Step>,
+}
+
+/// What arithmetic does with subnormal numbers of f32 and f64.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Default, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Subnormals {
+    /// As IEEE 754 says.
+    Keep,
+    /// They are taken as zero, and zero is given for them: what artifacts that do not say mean.
+    #[default]
+    Flush,
 }
 
 /// What the code is for.
