@@ -89,7 +89,7 @@ fn read(path: &Path) -> Result<Programs, String> {
     let module = stablehlo::module(bytes.into()).map_err(|e| e.to_string())?;
     let one = |f: Option<&str>| {
         let options = ImportOptions { function: f.map(str::to_string), ..ImportOptions::default() };
-        translate::translate(&module, &options, settings, vec![]).map_err(|e: ImportError| e.to_string())
+        translate::translate(&module, &options, settings, translate::Known::default()).map_err(|e: ImportError| e.to_string())
     };
     let public: Vec<&str> = module.functions.iter().filter(|f| f.public).map(|f| &*f.name).collect();
     if public.len() < 2 || public.contains(&"main") {

@@ -1,7 +1,7 @@
 //! Runs the public StableHLO suites and writes what passes, what does not and why: `make conformance CONFORMANCE=folder`.
 //!
-//! The suites are not part of the repository. The folder holds `testdata`, `interpret`, `math` and `vhlo_compat`, each with a
-//! folder a case, and in that every encoding of one program: `*.mlir` text, `*.mlirbc` artifacts. Every encoding must import
+//! The suites are not part of the repository. The folder holds some of `testdata`, `dynamic` and `quantized` (folders of
+//! testdata), `interpret`, `math` and `vhlo_compat`, each with a folder a case, and in that every encoding of one program: `*.mlir` text, `*.mlirbc` artifacts. Every encoding must import
 //! to the same graph. The graph is evaluated, then compiled for this machine and run; the program's own checks judge both.
 //! Constants of the programs become inputs, so that the compiler does not compute the answers.
 //!
@@ -54,7 +54,7 @@ fn args() -> Result<Args, String> {
 /// The cases of a folder of suites, in order.
 fn cases(folder: &Path, filter: &str) -> std::io::Result<Vec<Case>> {
     let mut all = vec![];
-    for suite in ["testdata", "interpret", "math", "vhlo_compat"] {
+    for suite in ["testdata", "dynamic", "quantized", "interpret", "math", "vhlo_compat"] {
         let Ok(entries) = std::fs::read_dir(folder.join(suite)) else { continue };
         let mut names: Vec<PathBuf> = entries.map(|e| e.map(|e| e.path())).collect::<Result<_, _>>()?;
         names.sort();

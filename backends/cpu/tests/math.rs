@@ -123,13 +123,11 @@ fn errors_are_within_their_bounds() {
         let arm = t.triple.starts_with("aarch64");
         let a = arguments(if arm { 100_003 } else { 10_007 });
         let f32s = Tensor::f32(&[a.len()], &a);
-        // The same arguments, with bits below those of an f32; angles that f64 trigonometry reduces.
-        let b: Vec<u8> = a
-            .iter()
-            .map(|&x| f64::from(x) * (1.0 + 1e-9))
-            .flat_map(|x| (if x.abs() > 1e9 && x.is_finite() { x.sqrt().abs().sqrt() } else { x }).to_le_bytes())
-            .collect();
-        let f64s = Tensor::new(DType::F64, vec![a.len()], b.into()).expect("eight bytes each");
+        // The same arguments, with bits below those of an f32; and some far beyond them, where only angles are of interest.
+        let far = (0..997).map(|i| 2f64.powf(30.0 + f64::from(i) * (993.9 / 997.0)) * if i % 2 == 0 { 1.0 } else { -1.0 });
+        let far = far.chain([f64::MAX, -f64::MAX]);
+        let b: Vec<f64> = a.iter().map(|&x| f64::from(x) * (1.0 + 1e-9)).chain(far).collect();
+        let f64s = Tensor::from_f64(DType::F64, &[b.len()], &b);
         for (d, xs) in [(DType::F32, f32s), (DType::F64, f64s)] {
             for ((op, _, e32, e64), (e, at)) in TABLE.iter().zip(measure(d, &t, &xs)) {
                 println!("{} {d} {}: {e:.2} at {at:e}", t.name, op.name());
@@ -140,6 +138,22 @@ fn errors_are_within_their_bounds() {
         }
     }
     assert!(bad.is_empty(), "{bad:#?}");
+}
+
+/// No double is nearer to a multiple of a quarter turn (J.-M. Muller, Elementary Functions, 2006, table 11.1). Not every C library
+/// gets it right, so the value is written here.
+#[test]
+fn the_hardest_angle() {
+    let x = 6_381_956_970_095_103.0 * 2f64.powi(797);
+    let xs = Tensor::from_f64(DType::F64, &[3], &[x, -x, 1.0]);
+    for t in targets() {
+        let case = |f: &str| Case::new(&kernel(DType::F64, &format!("{f}(%x[i0])"), 1), &[3]).with(0, xs.clone());
+        let got: Vec<Vec<f64>> = run(&[case("cos"), case("sin")], &t).iter().map(|p| p[1].to_f64()).collect();
+        let want = -4.687_165_924_254_627_6e-19;
+        for (g, w) in got.iter().zip([[want, want, 1f64.cos()], [1.0, -1.0, 1f64.sin()]]) {
+            assert!(g.iter().zip(w).all(|(g, w)| error(DType::F64, *g, w) <= 2.0), "{}: {g:?}, not {w:?}", t.name);
+        }
+    }
 }
 
 #[test]

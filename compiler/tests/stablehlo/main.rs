@@ -5,6 +5,7 @@ mod bytecode;
 mod canon;
 mod fuzz;
 mod hostile;
+mod meaning;
 mod ours;
 mod text;
 mod text_fuzz;

@@ -1,26 +1,49 @@
 //! Trigonometric functions and their inverses.
 //!
 //! An `f32` angle is reduced with integers: the bits of `2 / pi` from the angle's exponent on, times its mantissa, are the
-//! number of quarter turns modulo four to 62 binary places, for every exponent (after Payne and Hanek). An `f64` angle is
-//! reduced with `pi / 2` in three parts, which is good for angles below 2^31.
+//! number of quarter turns modulo four to 62 binary places, for every exponent (after Payne and Hanek). An `f64` angle below
+//! 2^30 is reduced with `pi / 2` in three parts; larger ones are rare, and reduced one by one as those of `f32`, to 126 places.
 
 use std::f64::consts::{FRAC_PI_2, FRAC_PI_4, PI};
 
 use super::{Math, coef};
 use crate::ll::*;
 
-/// `2 / pi`: 256 bits behind the binary point.
-const TWO_OVER_PI: [u64; 4] = [0xa2f9_836e_4e44_1529, 0xfc27_57d1_f534_ddc0, 0xdb62_9599_3c43_9041, 0xfe51_63ab_debb_c561];
+/// `2 / pi`: 1280 bits behind the binary point.
+const TWO_OVER_PI: [u64; 20] = [
+    0xa2f9_836e_4e44_1529,
+    0xfc27_57d1_f534_ddc0,
+    0xdb62_9599_3c43_9041,
+    0xfe51_63ab_debb_c561,
+    0xb724_6e3a_424d_d2e0,
+    0x0649_2eea_09d1_921c,
+    0xfe1d_eb1c_b129_a73e,
+    0xe882_35f5_2ebb_4484,
+    0xe99c_7026_b45f_7e41,
+    0x3991_d639_8353_39f4,
+    0x9c84_5f8b_bdf9_283b,
+    0x1ff8_97ff_de05_980f,
+    0xef2f_118b_5a0a_6d1f,
+    0x6d36_7ecf_27cb_09b7,
+    0x4f46_3f66_9e5f_ea2d,
+    0x7527_bac7_ebe5_f17b,
+    0x3d07_39f7_8a52_92ea,
+    0x6bfb_5fb1_1f8d_5d08,
+    0x5603_3046_fc7b_6bab,
+    0xf0cf_bc20_9af4_361d,
+];
 /// Second and third part of `pi / 2` behind [`FRAC_PI_2`].
 const PIO2_LO: f64 = 6.123_233_995_736_766e-17;
 const PIO2_LO2: f64 = -1.497_384_904_859_169_8e-33;
-/// Exponent field of the smallest angle that is reduced: 1/2.
+/// The smallest `f64` angle that is reduced by itself.
+const FAR: f64 = 1_073_741_824.0;
+/// Exponent field of the smallest `f32` angle that is reduced: 1/2.
 const FIRST: i64 = 126;
 const LAST: i64 = 254;
 
 /// 64 bits of `2 / pi` from bit `at` behind the binary point on (negative: from before it).
 fn window(at: i64) -> u64 {
-    let bit = |i: i64| u64::from((0..256).contains(&i) && TWO_OVER_PI[(i / 64) as usize] >> (63 - i % 64) & 1 == 1);
+    let bit = |i: i64| u64::from((0..1280).contains(&i) && TWO_OVER_PI[(i / 64) as usize] >> (63 - i % 64) & 1 == 1);
     (0..64).fold(0, |a, i| a << 1 | bit(at + i))
 }
 
@@ -29,10 +52,7 @@ impl Math<'_, '_> {
     fn reduce(&self, x: V) -> (V, V) {
         let ll = self.ll;
         if self.is64(x) {
-            let (n, q) = self.nearest(x, 1.0 / FRAC_PI_2);
-            let r = ll.fma(n, self.c(x, -FRAC_PI_2), x);
-            let r = ll.fma(n, self.c(x, -PIO2_LO), r);
-            return (ll.fma(n, self.c(x, -PIO2_LO2), r), q);
+            return self.reduce64(x);
         }
         let t = self.ints(x);
         let n = ll.lanes(t);
@@ -68,6 +88,104 @@ impl Math<'_, '_> {
         let r = ll.select(small, x, r);
         let r = ll.select(ll.icmp(LLVMIntUGT, field, ll.cint(t, LAST)), self.c(x, f64::NAN), r);
         (r, ll.select(small, ll.cint(t, 0), ll.trunc(q, t)))
+    }
+
+    /// [`Math::reduce`] of f64, in a function of its own: it branches.
+    fn reduce64(&self, x: V) -> (V, V) {
+        let ll = self.ll;
+        let n = ll.lanes(ll.ty(x));
+        let both = ll.vec(ll.f64(), 2 * n);
+        let both = ll.outlined(&format!("bm_angle{n}"), both, &[x], &|f| self.write_reduce64(f));
+        let part = |first: usize| match n {
+            1 => ll.extract(both, first),
+            _ => ll.shuffle(both, both, &(first..first + n).collect::<Vec<_>>()),
+        };
+        (part(0), ll.bitcast(part(n), self.ints(x)))
+    }
+
+    /// The rests of all lanes, then the bits of their quarters' numbers.
+    fn write_reduce64(&self, f: V) {
+        let ll = self.ll;
+        let x = ll.param(f, 0);
+        let (t, n) = (ll.ty(x), ll.lanes(ll.ty(x)));
+        let (turns, q) = self.nearest(x, 1.0 / FRAC_PI_2);
+        let r = ll.fma(turns, self.c(x, -FRAC_PI_2), x);
+        let r = ll.fma(turns, self.c(x, -PIO2_LO), r);
+        let r = ll.fma(turns, self.c(x, -PIO2_LO2), r);
+        let q = ll.bitcast(q, t);
+        // NaN and infinity come out as NaN already.
+        let far = ll.and(ll.fcmp(LLVMRealOGE, x, self.c(x, FAR)), ll.fcmp(LLVMRealOLT, x, self.c(x, f64::INFINITY)));
+        let any = if n == 1 { far } else { ll.intrinsic("llvm.vector.reduce.or", &[ll.ty(far)], &[far]) };
+        let (each, done, entry) = (ll.block(f), ll.block(f), ll.here());
+        ll.cond_br(any, each, done);
+        ll.at(each);
+        let (mut rests, mut quarters) = (ll.poison(t), ll.poison(t));
+        for lane in 0..n {
+            let pair = ll.vec(ll.f64(), 2);
+            let pair = ll.outlined("bm_far_angle", pair, &[ll.extract(x, lane)], &|f| self.write_far_angle(f));
+            let (a, b) = (ll.extract(pair, 0), ll.extract(pair, 1));
+            (rests, quarters) = if n == 1 { (a, b) } else { (ll.insert(rests, a, lane), ll.insert(quarters, b, lane)) };
+        }
+        let (far_r, far_q) = (ll.select(far, rests, r), ll.select(far, quarters, q));
+        let last = ll.here();
+        ll.br(done);
+        ll.at(done);
+        let merged = [(r, far_r), (q, far_q)].map(|(near, far)| {
+            let v = ll.phi(t);
+            ll.incoming(v, near, entry);
+            ll.incoming(v, far, last);
+            v
+        });
+        let both = if n == 1 {
+            let pair = ll.poison(ll.vec(ll.f64(), 2));
+            ll.insert(ll.insert(pair, merged[0], 0), merged[1], 1)
+        } else {
+            ll.shuffle(merged[0], merged[1], &(0..2 * n).collect::<Vec<_>>())
+        };
+        ll.ret(Some(both));
+    }
+
+    /// The rest and the bits of the quarter's number of one finite angle of at least [`FAR`].
+    fn write_far_angle(&self, f: V) {
+        let ll = self.ll;
+        let x = ll.param(f, 0);
+        let (c, word, wide) = (|v: i64| ll.ci64(v), ll.i64(), ll.int(128));
+        // x = m 2^(field - 1075). The window of `2 / pi` begins with the bit whose product with m's last bit is worth two
+        // quarter turns: all before it are multiples of four.
+        let bits = self.bits(x);
+        let m = ll.or(ll.and(bits, c((1 << 52) - 1)), c(1 << 52));
+        let at = ll.sub(ll.lshr(bits, c(52)), c(1077 - 64));
+        // Lanes that are not far come here too; what they get is not used.
+        let at = ll.select(ll.icmp(LLVMIntSLT, at, c(0)), c(0), at);
+        let (first, shift) = (ll.lshr(at, c(6)), ll.and(at, c(63)));
+        let words: Vec<V> = std::iter::once(0).chain(TWO_OVER_PI).map(|w| c(w as i64)).collect();
+        let table = ll.shared_constant("two_over_pi", ll.const_array(word, &words), 8);
+        let w = [0, 1, 2, 3].map(|k| ll.load(word, ll.gep(word, table, ll.add(first, c(k))), 8));
+        let join = |a: V, b: V| ll.or(ll.shl(a, shift), ll.lshr(ll.lshr(b, c(1)), ll.xor(shift, c(63))));
+        let product = |i: usize| ll.mul(ll.zext(m, wide), ll.zext(join(w[i], w[i + 1]), wide));
+        let big = |v: i64| ll.cint(wide, v);
+        let turns = ll.add(ll.shl(product(0), big(64)), ll.add(product(1), ll.lshr(product(2), big(64))));
+        let q = ll.lshr(ll.add(turns, ll.shl(big(1), big(125))), big(126));
+        let part = ll.sub(turns, ll.shl(q, big(126)));
+        // Its magnitude in two floats: the upper 32 bits, and the 96 others.
+        let d = ll.f64();
+        let minus = ll.icmp(LLVMIntSLT, part, big(0));
+        let size = ll.select(minus, ll.neg(part), part);
+        let upper = ll.trunc(ll.lshr(size, big(64)), word);
+        let lower = ll.fmul(ll.sitofp(ll.lshr(ll.trunc(size, word), c(1)), d), ll.cf(d, 2f64.powi(-63)));
+        let a = ll.fmul(ll.sitofp(ll.lshr(upper, c(32)), d), ll.cf(d, 2f64.powi(32)));
+        let b = ll.fadd(ll.sitofp(ll.and(upper, c(0xffff_ffff)), d), lower);
+        let s = ll.fadd(a, b);
+        let lost = ll.fsub(b, ll.fsub(s, a));
+        let unit = 2f64.powi(-62);
+        let quarter = ll.cf(d, FRAC_PI_2 * unit);
+        let r = ll.fmul(s, quarter);
+        let e = ll.fma(s, quarter, ll.fneg(r));
+        let e = ll.fma(lost, quarter, ll.fma(s, ll.cf(d, PIO2_LO * unit), e));
+        let r = ll.fadd(r, e);
+        let pair = ll.insert(ll.poison(ll.vec(d, 2)), ll.select(minus, ll.fneg(r), r), 0);
+        let q = ll.bitcast(ll.and(ll.trunc(q, word), c(3)), d);
+        ll.ret(Some(ll.insert(pair, q, 1)));
     }
 
     /// Sine and cosine of an angle within an eighth turn on either side of zero.

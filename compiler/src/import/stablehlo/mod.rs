@@ -73,18 +73,38 @@ fn malformed(problems: Vec<Problem>) -> ImportError {
 /// # Errors
 /// As [`super::read`].
 pub fn read(data: Data, options: &ImportOptions) -> Result<Graph, ImportError> {
-    let mut known = vec![];
+    let mut known = translate::Known::default();
     if export::is_export(data.as_bytes()) {
-        known = extents(&export::read(data.clone()).map_err(malformed)?);
+        let file = export::read(data.clone()).map_err(malformed)?;
+        known.extents = extents(&file);
+        known.platform = platform(&file)?;
     }
     let module = module(data)?;
     Ok(translate::translate(&module, options, translate::Settings::default(), known)?.graph)
 }
 
+/// The number of the CPU among the platforms that a function was exported for; nothing where there is one platform, whatever it
+/// is: its module is run as it stands.
+fn platform(file: &export::Exported) -> Result<Option<i64>, ImportError> {
+    if file.platforms.len() < 2 {
+        return Ok(None);
+    }
+    match file.platforms.iter().position(|p| p == "cpu") {
+        Some(i) => Ok(Some(i as i64)),
+        None => {
+            let message = format!("it was exported for {}: `cpu` is not among them", file.platforms.join(", "));
+            Err(ModelError::new(Code::Option, message).into())
+        }
+    }
+}
+
 /// What an exported function says about the extents that its module leaves open, by the names that those get.
 fn extents(file: &export::Exported) -> Vec<(Arc<str>, Dim)> {
     let mut out = vec![];
+    // Before the inputs stand the index of the platform, where there are several, and a token for each ordered effect.
+    let first = usize::from(file.platforms.len() > 1) + file.ordered_effects.len();
     for (i, input) in file.kept.iter().enumerate() {
+        let i = first + i;
         let Some(export::Aval::Array { shape, .. }) = file.inputs.get(*input) else { continue };
         for (axis, extent) in shape.iter().enumerate() {
             if let Ok(d @ Dim::Expr(_)) = extent.parse::<Dim>() {

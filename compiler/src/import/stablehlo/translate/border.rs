@@ -4,10 +4,11 @@ use std::collections::BTreeSet;
 use std::sync::Arc;
 
 use beiming_ir::graph::Loc;
-use beiming_ir::tensor::Tensor;
+use beiming_ir::tensor::{Num, Tensor};
 use beiming_ir::types::{DType, Dim, Symbols, TensorType};
 
 use super::super::syntax::{Attrs, Element, Function, Quantized, Type};
+use super::Known;
 use super::value::Val;
 use super::walk::Walk;
 use crate::import::border as common;
@@ -36,8 +37,8 @@ pub struct Inputs {
 }
 
 impl Inputs {
-    /// The inputs that the arguments of `f` are, under the user's options. `known` are symbols that stand for others.
-    pub fn of(f: &Function, options: &ImportOptions, known: &[(Arc<str>, Dim)]) -> Result<Inputs, ImportError> {
+    /// The inputs that the arguments of `f` are, under the user's options.
+    pub fn of(f: &Function, options: &ImportOptions, known: &Known) -> Result<Inputs, ImportError> {
         let mut all = Inputs { forms: vec![], args: f.body.args.len(), planes: vec![], symbols: Symbols::default() };
         let (mut errors, mut unsupported, mut bounds) = (vec![], vec![], vec![]);
         let mut used = BTreeSet::new();
@@ -62,7 +63,7 @@ impl Inputs {
                 }
             }
         }
-        let substitute = |d: &Dim| d.substitute(&|n| known.iter().find(|(k, _)| &**k == n).map(|(_, d)| d.clone()));
+        let substitute = |d: &Dim| d.substitute(&|n| known.extents.iter().find(|(k, _)| &**k == n).map(|(_, d)| d.clone()));
         for d in all.planes.iter_mut().flat_map(|(_, ty, _)| &mut ty.shape) {
             *d = substitute(d);
         }
@@ -86,6 +87,13 @@ impl Inputs {
         }
         for (i, t) in settled.values {
             all.planes[i].2 = Some(t);
+        }
+        // A program for several platforms is told first which one it runs on.
+        let told = text(f.arg_attrs.first(), "jax.global_constant") == Some("_platform_index");
+        if let (Some(index), true, Some((_, ty, value @ None))) = (known.platform, told, all.planes.first_mut())
+            && ty.rank() == 0
+        {
+            *value = Some(Tensor::build(ty.dtype, &[], |_| Num::Int(index.into())));
         }
         Ok(all)
     }

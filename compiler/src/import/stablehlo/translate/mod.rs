@@ -65,6 +65,15 @@ pub struct Check {
     pub place: String,
 }
 
+/// What the file around a module says more than the module.
+#[derive(Clone, Default, Debug)]
+pub struct Known {
+    /// Meanings of symbols of its arguments (`arg0_d1`).
+    pub extents: Vec<(std::sync::Arc<str>, Dim)>,
+    /// The number of the platform that it is for, among those it was lowered for.
+    pub platform: Option<i64>,
+}
+
 /// A translated module.
 #[derive(Debug)]
 pub struct Translation {
@@ -76,8 +85,7 @@ pub struct Translation {
     pub lifted: Vec<Tensor>,
 }
 
-/// Translates the entry function of a module. `known` are meanings of symbols of its arguments (`arg0_d1`), where the file says
-/// more than the module.
+/// Translates the entry function of a module.
 ///
 /// # Errors
 /// Everything that is wrong or not supported, at once.
@@ -85,7 +93,7 @@ pub fn translate(
     module: &Module,
     options: &ImportOptions,
     settings: Settings,
-    mut known: Vec<(std::sync::Arc<str>, Dim)>,
+    mut known: Known,
 ) -> Result<Translation, ImportError> {
     let entry = entry(module, options)?;
     for _ in 0..MAX_ROUNDS {
@@ -94,10 +102,10 @@ pub fn translate(
         if learned.is_empty() {
             return done(walk);
         }
-        for (_, d) in &mut known {
+        for (_, d) in &mut known.extents {
             *d = d.substitute(&|n| learned.iter().find(|(name, _)| &**name == n).map(|(_, d)| d.clone()));
         }
-        known.extend(learned);
+        known.extents.extend(learned);
     }
     Err(ModelError::new(Code::Limit, "its shape assertions do not settle").into())
 }
@@ -108,7 +116,7 @@ fn round<'m>(
     entry: &'m Function,
     options: &ImportOptions,
     settings: Settings,
-    known: &[(std::sync::Arc<str>, Dim)],
+    known: &Known,
 ) -> Result<Walk<'m>, ImportError> {
     let border = border::Inputs::of(entry, options, known)?;
     let mut walk = Walk::new(module, border.symbols.clone(), settings);

@@ -43,6 +43,8 @@ pub const OPS: &[Row] = &[
     complex("stablehlo.dot", dot),
     complex("stablehlo.dot_general", dot),
     complex("stablehlo.is_finite", is_finite),
+    complex("stablehlo.maximum", |cx| extreme(cx, BinaryOp::Gt)),
+    complex("stablehlo.minimum", |cx| extreme(cx, BinaryOp::Lt)),
     unary!("stablehlo.cbrt", cbrt),
     unary!("stablehlo.cosine", cos),
     unary!("stablehlo.exponential", exp),
@@ -163,16 +165,29 @@ fn is_finite(cx: &mut Cx<'_, '_>) -> R<Vec<Val>> {
     Ok(vec![Val::Plain(emit(cx, &[&f])?[0])])
 }
 
-fn compare(cx: &mut Cx<'_, '_>) -> R<Vec<Val>> {
-    let equal = match direction(cx.text("comparison_direction")?)? {
-        BinaryOp::Eq => true,
-        BinaryOp::Ne => false,
-        _ => return bad_arguments("complex numbers have no order; allowed are EQ and NE"),
+/// Pairs of parts are compared as words are: the imaginary parts count where the real ones are equal.
+fn ordered(z: &C, w: &C, op: BinaryOp) -> Ex {
+    let first = match op {
+        BinaryOp::Eq => return z.equals(w),
+        BinaryOp::Ne => return z.equals(w).not(),
+        BinaryOp::Ge | BinaryOp::Gt => BinaryOp::Gt,
+        _ => BinaryOp::Lt,
     };
-    let (z, w) = (formula(planes(cx, 0)?), formula(planes(cx, 1)?));
-    let same = z.equals(&w);
-    let v = if equal { same } else { same.not() };
+    z.re.join(first, &w.re).or(z.re.eq(&w.re).and(z.im.join(op, &w.im)))
+}
+
+fn compare(cx: &mut Cx<'_, '_>) -> R<Vec<Val>> {
+    let op = direction(cx.text("comparison_direction")?)?;
+    let v = ordered(&formula(planes(cx, 0)?), &formula(planes(cx, 1)?), op);
     Ok(vec![Val::Plain(emit(cx, &[&v])?[0])])
+}
+
+/// The first where it comes after (`Gt`) or before the second.
+fn extreme(cx: &mut Cx<'_, '_>, op: BinaryOp) -> R<Vec<Val>> {
+    exact2(cx, |z, w| {
+        let first = ordered(z, w, op);
+        c(first.pick(&z.re, &w.re), first.pick(&z.im, &w.im))
+    })
 }
 
 /// Real to complex, complex to complex of another precision, and complex to real, which drops the imaginary part.

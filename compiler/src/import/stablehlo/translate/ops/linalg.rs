@@ -17,8 +17,9 @@ use crate::import::frame::V;
 
 pub const OPS: &[Row] = &[any("stablehlo.cholesky", cholesky), any("stablehlo.triangular_solve", triangular_solve)];
 
-/// Largest matrix: the recursion emits a few operations for each row.
-const LARGEST: usize = 1024;
+/// Most rows of a matrix, and of a complex one: the recursion emits some operations for each block of [`LOOPED`] rows, and a few
+/// for each row of a complex matrix.
+const LARGEST: [usize; 2] = [1 << 15, 1024];
 
 /// Blocks up to this are written out.
 const UNROLLED: usize = 4;
@@ -131,11 +132,9 @@ impl M {
     /// Only the triangle; the rest is zero.
     fn triangle(self, cx: &mut Cx<'_, '_>, lower: bool) -> R<M> {
         let (n, _) = self.size(cx)?;
-        let mask: Vec<f64> = (0..n * n).map(|i| f64::from(if lower { i / n >= i % n } else { i / n <= i % n })).collect();
-        let mask = beiming_ir::tensor::Tensor::from_f64(beiming_ir::types::DType::Bool, &[n, n], &mask);
-        let mask = cx.constant(mask);
-        let zero = cx.scalar_like(self.re, 0.0);
-        self.map(|v| cx.select(mask, v, zero))
+        let (i, c) = (counted(cx, n, true), counted(cx, n, false));
+        let mask = if lower { i.ge(&c) } else { i.le(&c) };
+        self.map(|v| Ok(emit(cx, &[&mask.pick(value(v), 0.0)])?[0]))
     }
 }
 
@@ -151,15 +150,16 @@ pub fn factor(cx: &mut Cx<'_, '_>, a: M, lower: bool) -> R<M> {
     if n != m {
         return bad_arguments(format!("it takes square matrices, not {n} rows of {m}"));
     }
-    limit(n)?;
+    limit(a, n)?;
     // The upper factor is the adjoint of the lower one of the adjoint.
     let a = if lower { a } else { a.transposed(cx)?.conj(cx)? };
     let l = if n == 0 { a } else { lower_factor(cx, a, n)?.triangle(cx, true)? };
     if lower { Ok(l) } else { l.transposed(cx)?.conj(cx) }
 }
 
-fn limit(n: usize) -> R<()> {
-    if n > LARGEST { unsupported(format!("matrices of {n} rows, above {LARGEST}")) } else { Ok(()) }
+fn limit(a: M, n: usize) -> R<()> {
+    let most = LARGEST[usize::from(a.im.is_some())];
+    if n > most { unsupported(format!("matrices of {n} rows, above {most}")) } else { Ok(()) }
 }
 
 fn lower_factor(cx: &mut Cx<'_, '_>, a: M, n: usize) -> R<M> {
@@ -266,7 +266,7 @@ pub fn solve(cx: &mut Cx<'_, '_>, a: M, b: M, s: &System) -> R<M> {
     if n != m {
         return bad_arguments(format!("it takes square matrices, not {n} rows of {m}"));
     }
-    limit(n)?;
+    limit(a, n)?;
     let (rows, columns) = b.size(cx)?;
     if n == 0 || rows == 0 || columns == 0 {
         return Ok(b);

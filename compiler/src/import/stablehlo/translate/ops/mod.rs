@@ -19,9 +19,11 @@ pub mod lapack;
 pub mod linalg;
 pub mod precision;
 pub mod quantized;
+pub mod ragged;
 pub mod reduce;
 pub mod region;
 pub mod rng;
+pub mod scan;
 pub mod shape;
 pub mod source;
 pub mod special;
@@ -95,8 +97,10 @@ const FAMILIES: &[&[Row]] = &[
     linalg::OPS,
     precision::OPS,
     quantized::OPS,
+    ragged::OPS,
     reduce::OPS,
     rng::OPS,
+    scan::OPS,
     shape::OPS,
     source::OPS,
     special::OPS,

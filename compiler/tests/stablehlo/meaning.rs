@@ -1,0 +1,145 @@
+//! What operations mean: programs that say themselves what they should give, evaluated.
+
+use beiming::import::stablehlo::{module, translate};
+use beiming::import::{ImportError, ImportOptions};
+use beiming_ir::eval;
+use translate::{Known, Settings, Translation};
+
+fn translated(text: &str, known: Known) -> Result<Translation, ImportError> {
+    let module = module(text.as_bytes().to_vec().into())?;
+    translate::translate(&module, &ImportOptions::default(), Settings { checks: true, lift: false }, known)
+}
+
+/// Evaluates a program and holds its checks, which must all be `check.expect_eq`.
+#[track_caller]
+fn holds(what: &str, text: &str) {
+    let t = translated(text, Known::default()).unwrap_or_else(|e| panic!("{what}: {e}"));
+    assert!(!t.checks.is_empty(), "{what}");
+    let out = eval::graph(&t.graph, &[]).unwrap_or_else(|e| panic!("{what}: {e}"));
+    for c in &t.checks {
+        for k in c.first..c.first + c.count {
+            let (got, want) = (&out[k], &out[k + c.count]);
+            assert_eq!((got.ty(), got.bytes()), (want.ty(), want.bytes()), "{what}: the check at {}", c.place);
+        }
+    }
+}
+
+/// A function of these lines.
+fn main(lines: &str) -> String {
+    format!("func.func @main() {{\n{lines}\n  return\n}}\n")
+}
+
+/// Checks `%value` of `ty` against a constant.
+fn expect(value: &str, ty: &str, want: &str) -> String {
+    format!("  check.expect_eq_const {value}, dense<{want}> : tensor<{ty}>\n")
+}
+
+#[test]
+fn complex_numbers_are_ordered_as_words() {
+    let operands = "  %a = stablehlo.constant dense<[(1.5, 2.5), (1.5, 7.5), (0.0, 1.5), (1.0, 1.0)]> : tensor<4xcomplex<f32>>
+  %b = stablehlo.constant dense<[(7.5, 1.5), (1.5, 2.5), (-0.0, 2.5), (1.0, 1.0)]> : tensor<4xcomplex<f32>>\n";
+    for (op, want) in [
+        ("maximum", "[(7.5, 1.5), (1.5, 7.5), (-0.0, 2.5), (1.0, 1.0)]"),
+        ("minimum", "[(1.5, 2.5), (1.5, 2.5), (0.0, 1.5), (1.0, 1.0)]"),
+    ] {
+        let line = format!("  %c = stablehlo.{op} %a, %b : tensor<4xcomplex<f32>>\n");
+        holds(op, &main(&(operands.to_string() + &line + &expect("%c", "4xcomplex<f32>", want))));
+    }
+    for (direction, want) in [
+        ("LT", "[true, false, true, false]"),
+        ("LE", "[true, false, true, true]"),
+        ("GT", "[false, true, false, false]"),
+        ("GE", "[false, true, false, true]"),
+        ("EQ", "[false, false, false, true]"),
+        ("NE", "[true, true, true, false]"),
+    ] {
+        let ty = "(tensor<4xcomplex<f32>>, tensor<4xcomplex<f32>>) -> tensor<4xi1>";
+        let line = format!("  %c = stablehlo.compare {direction}, %a, %b : {ty}\n");
+        holds(direction, &main(&(operands.to_string() + &line + &expect("%c", "4xi1", want))));
+    }
+}
+
+#[test]
+fn scans_carry_along_an_axis() {
+    let program = |attributes: &str, outputs: &str, carry: &str| {
+        let scan = format!(
+            "  %x = stablehlo.constant dense<[[1, 2, 3], [4, 5, 6]]> : tensor<2x3xi32>
+  %i = stablehlo.constant dense<[0, 100]> : tensor<2xi32>
+  %r:2 = chlo.scan(%x) inits(%i) dimension=1 {attributes} {{
+  ^bb0(%e: tensor<2xi32>, %c: tensor<2xi32>):
+    %n = stablehlo.add %e, %c : tensor<2xi32>
+    %o = stablehlo.negate %n : tensor<2xi32>
+    stablehlo.return %o, %n : tensor<2xi32>, tensor<2xi32>
+  }} : (tensor<2x3xi32>, tensor<2xi32>) -> (tensor<2x3xi32>, tensor<2xi32>)\n"
+        );
+        main(&(scan + &expect("%r#0", "2x3xi32", outputs) + &expect("%r#1", "2xi32", carry)))
+    };
+    holds("forwards", &program("", "[[-1, -3, -6], [-104, -109, -115]]", "[6, 115]"));
+    holds("backwards", &program("attributes {is_reverse = true}", "[[-6, -5, -3], [-115, -111, -106]]", "[6, 115]"));
+    let wrong = program("", "[[0, 0, 0], [0, 0, 0]]", "[0, 0]").replace("dimension=1", "dimension=2");
+    let e = translated(&wrong, Known::default()).unwrap_err().to_string();
+    assert!(e.contains("`dimension` names axis 2, which a tensor of rank 2 does not have"), "{e}");
+}
+
+/// `#chlo.ragged_dot<..>` with batching, contracting, ragged and group dimensions.
+fn ragged(batch: [&str; 2], contract: [&str; 2], ragged: &str, group: &str) -> String {
+    format!(
+        "{{ragged_dot_dimension_numbers = #chlo.ragged_dot<lhs_batching_dimensions = [{}], rhs_batching_dimensions = [{}], \
+         lhs_contracting_dimensions = [{}], rhs_contracting_dimensions = [{}], lhs_ragged_dimensions = [{ragged}], \
+         rhs_group_dimensions = [{group}]>}}",
+        batch[0], batch[1], contract[0], contract[1]
+    )
+}
+
+#[test]
+fn products_in_groups() {
+    let sizes = "  %g = stablehlo.constant dense<[1, 0, 2]> : tensor<3xi32>\n";
+    // Rows 0 | | 1, 2 with a matrix of each group; row 3 is in none.
+    let rows = "  %x = stablehlo.constant dense<[[1., 2.], [3., 4.], [5., 6.], [7., 8.]]> : tensor<4x2xf32>
+  %y = stablehlo.constant dense<[[[1.], [10.]], [[0.], [0.]], [[2.], [20.]]]> : tensor<3x2x1xf32>\n";
+    let op = |numbers: &str, types: &str| format!("  %r = \"chlo.ragged_dot\"(%x, %y, %g) {numbers} : {types}\n");
+    let text =
+        op(&ragged(["", ""], ["1", "1"], "0", "0"), "(tensor<4x2xf32>, tensor<3x2x1xf32>, tensor<3xi32>) -> tensor<4x1xf32>");
+    let want = expect("%r", "4x1xf32", "[[21.], [86.], [130.], [0.]]");
+    holds("ragged rows", &main(&(sizes.to_string() + rows + &text + &want)));
+
+    // The same rows summed over: a matrix for each group.
+    let depth = "  %x = stablehlo.constant dense<[[1., 2.], [3., 4.], [5., 6.], [7., 8.]]> : tensor<4x2xf32>
+  %y = stablehlo.constant dense<[[1.], [10.], [100.], [0x7F800000]]> : tensor<4x1xf32>\n";
+    let text =
+        op(&ragged(["", ""], ["0", "0"], "0", ""), "(tensor<4x2xf32>, tensor<4x1xf32>, tensor<3xi32>) -> tensor<3x2x1xf32>");
+    let want = expect("%r", "3x2x1xf32", "[[[1.], [2.]], [[0.], [0.]], [[530.], [640.]]]");
+    holds("ragged depth", &main(&(sizes.to_string() + depth + &text + &want)));
+
+    // A batch whose lists of sizes differ; the batch is not the first axis.
+    let batch = "  %g = stablehlo.constant dense<[[1, 1], [2, 0]]> : tensor<2x2xi64>
+  %x = stablehlo.constant dense<[[[1.], [2.]], [[3.], [4.]]]> : tensor<2x2x1xf32>
+  %y = stablehlo.constant dense<[[[[1.]], [[10.]]], [[[2.]], [[20.]]]]> : tensor<2x2x1x1xf32>\n";
+    let text = op(
+        &ragged(["1", "1"], ["2", "2"], "0", "0"),
+        "(tensor<2x2x1xf32>, tensor<2x2x1x1xf32>, tensor<2x2xi64>) -> tensor<2x2x1xf32>",
+    );
+    // Batch 0 has rows 1 | 3 with factors 1, 2; batch 1 has rows 2, 4 | with factor 10.
+    let want = expect("%r", "2x2x1xf32", "[[[1.], [6.]], [[20.], [40.]]]");
+    holds("ragged batch", &main(&(batch.to_string() + &text + &want)));
+}
+
+#[test]
+fn the_platform_is_chosen_when_the_model_is_read() {
+    let text =
+        "func.func @main(%p: tensor<i32> {jax.global_constant = \"_platform_index\"}, %x: tensor<2xf32>) -> tensor<2xf32> {
+  %r = \"stablehlo.case\"(%p) ({
+    stablehlo.return %x : tensor<2xf32>
+  }, {
+    %n = stablehlo.negate %x : tensor<2xf32>
+    stablehlo.return %n : tensor<2xf32>
+  }) : (tensor<i32>) -> tensor<2xf32>
+  return %r : tensor<2xf32>
+}";
+    for (platform, inputs, nodes) in [(Some(0), 1, 0), (Some(1), 1, 1)] {
+        let g = translated(text, Known { platform, ..Known::default() }).unwrap().graph;
+        assert_eq!((g.inputs.len(), g.nodes().len()), (inputs, nodes), "{platform:?}");
+    }
+    // A text does not say which number means what: the index stays an input.
+    assert_eq!(translated(text, Known::default()).unwrap().graph.inputs.len(), 2);
+}
