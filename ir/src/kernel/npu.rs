@@ -21,7 +21,12 @@ pub fn pipe(k: &Kernel, s: &Stmt) -> Option<Pipe> {
     match s {
         Stmt::Copy { dst, src, .. } => copy_pipe(k.buffer(src.buffer).space, k.buffer(dst.buffer).space),
         Stmt::Mma { .. } => Some(Pipe::M),
-        Stmt::Vector { .. } => Some(Pipe::V),
+        // Accumulators are cleared by the cube unit and leave through the fixpipe.
+        Stmt::Vector { dst, .. } => Some(match k.buffer(dst.buffer).space {
+            Space::L0C => Pipe::M,
+            Space::Memory => Pipe::Fix,
+            _ => Pipe::V,
+        }),
         Stmt::For { .. } | Stmt::If { .. } | Stmt::Wait { .. } => None,
     }
 }

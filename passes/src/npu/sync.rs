@@ -124,7 +124,7 @@ fn pipes_of(k: &Kernel, s: &Stmt, b: BufId, out: &mut BTreeSet<Pipe>) {
         Stmt::Wait { .. } => {}
         Stmt::Vector { dst, value, .. } => {
             if dst.buffer == b || reads(k, *value, b) {
-                out.insert(Pipe::V);
+                out.extend(pipe(k, s));
             }
         }
         Stmt::Copy { dst, src, .. } => touch(k, s, &[dst, src], b, out),

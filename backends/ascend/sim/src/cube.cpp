@@ -35,6 +35,17 @@ float element(const uint8_t* p, Operand type) {
 
 }  // namespace
 
+void init_const(const Window& dst, uint16_t repeats, uint16_t blocks, uint16_t gap, const void* value, uint32_t size, Site site) {
+    Instruction in(Pipe::MTE2, site);
+    if (dst.space != Space::L1) in.find(Kind::Limit, "only L1 is filled with a number in units of 32 bytes");
+    if (blocks > 32767 || repeats > 32767 || gap > 32767) in.find(Kind::Limit, "repeats, blocks and gaps are at most 32767");
+    for (uint32_t r = 0; r < repeats; r++) {
+        auto* to = in.touch(dst, uint64_t(r) * (blocks + gap) * CELL, uint64_t(blocks) * CELL, true);
+        for (uint64_t i = 0; to && i < uint64_t(blocks) * CELL; i += size) std::memcpy(to + i, value, size);
+    }
+    in.spend(double(uint64_t(repeats) * blocks * CELL) / in.in().machine().chip().gm_to_l1);
+}
+
 void nd_to_nz(const Window& dst, const uint8_t* src, const AscendC::Nd2NzParams& p, uint32_t size, Site site) {
     Instruction in(Pipe::MTE2, site);
     if (p.nValue > 16384) in.find(Kind::Limit, "nValue " + std::to_string(p.nValue) + " is more than 16384");

@@ -3,12 +3,12 @@
 use std::fmt::Write as _;
 
 use beiming_ir::kernel::npu::{copy_pipe, is_mask, reduction_bytes, tile_bytes};
-use beiming_ir::kernel::{Access, BufId, Expr, ExprId, Handover, Kernel, OnNpu, Pipe, Space, Stmt, Unit};
+use beiming_ir::kernel::{Access, BufId, Expr, ExprId, Handover, Kernel, OnNpu, Pipe, Space, Stmt, Unit, VarId};
 use beiming_ir::target::npu::{Generation, Npu};
 use beiming_ir::types::Dim;
 
 use super::text::{Printer, variable};
-use super::{copy, types, vector};
+use super::{copy, cube, types, vector};
 
 /// Text under way.
 pub struct Writer<'k> {
@@ -21,6 +21,10 @@ pub struct Writer<'k> {
     /// Rows with a tail go through the scalar unit: the functions for it are needed.
     pub tails: bool,
     on: &'k OnNpu,
+    /// Variables of the loops around.
+    loops: Vec<VarId>,
+    /// Accumulators that were cleared, and how many loops were around.
+    cleared: Vec<(BufId, usize)>,
     out: String,
     depth: usize,
 }
@@ -32,7 +36,7 @@ pub fn write(k: &Kernel, npu: &Npu) -> Result<String, String> {
         return Err(format!("copies of {} locals, of which there are {}", on.copies.len(), k.locals.len()));
     }
     let print = Printer { k, named: vec![] };
-    let mut w = Writer { k, npu, print, tails: false, on, out: String::new(), depth: 0 };
+    let mut w = Writer { k, npu, print, tails: false, on, loops: vec![], cleared: vec![], out: String::new(), depth: 0 };
     w.function()?;
     let body = std::mem::take(&mut w.out);
     w.header();
@@ -182,8 +186,8 @@ impl Writer<'_> {
         let mut inner = Dim::Known(1);
         let mut lines = vec![];
         for (i, d) in k.grid.iter().enumerate().rev() {
-            let over = if inner.is(1) { "point".to_string() } else { format!("point / ({})", self.print.dim(&inner).s) };
-            let text = if i == 0 { over } else { format!("{over} % ({})", self.print.dim(d).s) };
+            let over = if inner.is(1) { "point".to_string() } else { self.print.over("point", &inner) };
+            let text = if i == 0 { over } else { self.print.rest(&over, d) };
             if mentions(&statements, &format!("i{i}")) {
                 lines.push(format!("const int64_t i{i} = {text};"));
             }
@@ -204,7 +208,7 @@ impl Writer<'_> {
             let b = BufId((k.params.len() + l) as u32);
             let bytes = tile_bytes(k, b);
             if self.queued(b) {
-                let position = position(local.space, self.producer(b)?);
+                let position = position(self.k, b, self.producer(b)?);
                 self.line(&format!("TQue<TPosition::{position}, 1> {}Queue;", local.name));
                 self.line(&format!("pipe.InitBuffer({}Queue, {}, {bytes});", local.name, self.copies(b)));
                 continue;
@@ -317,10 +321,23 @@ impl Writer<'_> {
                 vector::instruction(self, *var, &count, dst, value)
             }
             Stmt::For { var, extent, body, .. } => {
+                if let Some(acc) = cube::cleared(self, body) {
+                    self.cleared.retain(|c| c.0 != acc);
+                    self.cleared.push((acc, self.loops.len()));
+                    return Ok(());
+                }
+                if let Some(lines) = cube::leave(self, *var, *extent, body) {
+                    self.open("{");
+                    lines?.iter().for_each(|l| self.line(l));
+                    self.close();
+                    return Ok(());
+                }
                 let n = self.print.scalar(*extent).ok_or("a number of rounds from data")?.s;
                 let i = variable(*var);
                 self.open(&format!("for (int64_t {i} = 0; {i} < {n}; ++{i}) {{"));
+                self.loops.push(*var);
                 self.block(body)?;
+                self.loops.pop();
                 self.close();
                 Ok(())
             }
@@ -337,6 +354,8 @@ impl Writer<'_> {
                     Some(Pipe::Mte2 | Pipe::Mte3) if from == Space::Ub || to == Space::Ub => {
                         copy::write(self, vars, dst, src, *fill)
                     }
+                    Some(Pipe::Mte2) => cube::to_l1(self, vars, dst, src),
+                    Some(Pipe::Mte1) => cube::to_l0(self, vars, dst, src),
                     _ => Err(format!("a copy from {from:?} to {to:?}")),
                 }
             }
@@ -350,7 +369,14 @@ impl Writer<'_> {
                 self.line(&format!("PipeBarrier<PIPE_ALL>();  // {reason}"));
                 Ok(())
             }
-            Stmt::Mma { .. } => Err("a matrix product".into()),
+            Stmt::Mma { acc, depth, a, b, .. } => {
+                let Some((_, around)) = self.cleared.iter().find(|c| c.0 == *acc) else {
+                    return Err("a product into accumulators that were not cleared".into());
+                };
+                let first: Vec<String> = self.loops[*around..].iter().map(|v| format!("{} == 0", variable(*v))).collect();
+                let first = if first.is_empty() { "true".to_string() } else { first.join(" && ") };
+                cube::product(self, *acc, a, b, *depth, &first)
+            }
             Stmt::Vector { .. } => Err("an assignment outside of a loop over lanes".into()),
         }
     }
@@ -371,8 +397,15 @@ impl Writer<'_> {
 }
 
 /// The queue position of a memory by the pipe that fills it.
-fn position(space: Space, producer: Pipe) -> &'static str {
-    match (space, producer) {
+fn position(k: &Kernel, b: BufId, producer: Pipe) -> &'static str {
+    let mut right = false;
+    visit(&k.body, &mut |s| {
+        if let Stmt::Copy { dst, src, .. } = s {
+            right |= src.buffer == b && k.buffer(dst.buffer).space == Space::L0B;
+        }
+    });
+    match (k.buffer(b).space, producer) {
+        (Space::L1, _) if right => "B1",
         (Space::L1, _) => "A1",
         (Space::L0A, _) => "A2",
         (Space::L0B, _) => "B2",

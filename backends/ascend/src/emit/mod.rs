@@ -8,6 +8,7 @@
 //! - `file`: the file around the statements.
 
 mod copy;
+mod cube;
 mod file;
 mod text;
 mod types;

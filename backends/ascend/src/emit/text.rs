@@ -153,6 +153,9 @@ impl Printer<'_> {
                     BinaryOp::Mul => x.times(&y),
                     BinaryOp::Div => x.over(&y),
                     BinaryOp::Mod | BinaryOp::Rem => infix("%"),
+                    BinaryOp::Min if x.known().is_some() && y.known().is_some() => {
+                        Text::int(x.known().min(y.known()).unwrap_or(0))
+                    }
                     BinaryOp::Min => Text::atom(format!("Smaller({}, {})", x.s, y.s)),
                     BinaryOp::Max => Text::atom(format!("Larger({}, {})", x.s, y.s)),
                     BinaryOp::Lt => infix("<"),
@@ -203,6 +206,16 @@ impl Printer<'_> {
 }
 
 impl Printer<'_> {
+    /// `x / d` and `x % d` for the decomposition of a grid point.
+    pub fn over(&self, x: &str, d: &Dim) -> String {
+        format!("{x} / {}", self.dim(d).tight())
+    }
+
+    /// See [`Printer::over`].
+    pub fn rest(&self, x: &str, d: &Dim) -> String {
+        format!("{x} % {}", self.dim(d).tight())
+    }
+
     /// An index with some variables at zero.
     pub fn without(&self, e: ExprId, vars: &[Option<VarId>]) -> Option<Text> {
         if !vars.iter().flatten().any(|v| self.uses(e, *v)) {

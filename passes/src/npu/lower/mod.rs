@@ -1,10 +1,12 @@
 //! Lowering for an Ascend NPU: fused groups of the graph as kernels of the same IR as the CPU's, with buffers in the memories of
 //! a core. Every statement is one instruction of Ascend C or one copy; `sync` then makes the order between the pipes explicit.
 //!
-//! A group is taken by its family (`stream`: elementwise, `rows`: softmax, normalisations and reductions along rows) or refused with the reason; what is refused runs on the host's CPU in
+//! A group is taken by its family (`stream`: elementwise, `rows`: softmax, normalisations and reductions along rows,
+//! `matmul`: products) or refused with the reason; what is refused runs on the host's CPU in
 //! the same plan.
 
 mod lines;
+mod matmul;
 pub mod program;
 mod rows;
 pub mod slots;
@@ -13,6 +15,7 @@ mod tile;
 mod translate;
 mod writer;
 
+use beiming_ir::ops::{Arg, Op};
 use beiming_ir::target::npu::Npu;
 use beiming_ir::types::Dim;
 
@@ -29,6 +32,7 @@ pub fn lower(cx: &mut BodyCx, npu: &Npu) -> Result<(), String> {
     match anchors[..] {
         [] => stream::lower(cx, npu, cx.result(), Operand::Output(0))?,
         [a] if rows::takes(&cx.body.nodes[a].op) => rows::lower(cx, npu, a, Operand::Output(0))?,
+        [a] if matches!(cx.body.nodes[a].op, Op::MatMul { .. }) => product(cx, npu, a)?,
         [a, ..] => return Err(format!("`{}` is not tiled for the NPU yet", cx.body.nodes[a].op.name())),
     }
     for call in &mut cx.calls {
@@ -40,4 +44,16 @@ pub fn lower(cx: &mut BodyCx, npu: &Npu) -> Result<(), String> {
         legal::check(&call.kernel, npu)?;
     }
     Ok(())
+}
+
+/// A product, and what follows it in a kernel of its own.
+fn product(cx: &mut BodyCx, npu: &Npu, anchor: usize) -> Result<(), String> {
+    let result = cx.result();
+    if result == Arg::Node(anchor as u32) {
+        return matmul::lower(cx, npu, anchor, Operand::Output(0));
+    }
+    let dst = cx.temp(cx.types[anchor].clone());
+    matmul::lower(cx, npu, anchor, dst)?;
+    cx.stored.insert(anchor as u32, dst);
+    stream::lower(cx, npu, result, Operand::Output(0))
 }

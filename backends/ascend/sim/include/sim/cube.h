@@ -15,6 +15,13 @@ struct Nd2NzParams {
         : ndNum(nd), nValue(n), dValue(d), srcNdMatrixStride(matrix), srcDValue(sd), dstNzC0Stride(c0), dstNzNStride(ns), dstNzMatrixStride(ms) {}
 };
 
+template <class T> struct InitConstValueParams {
+    uint16_t repeatTimes = 0, blockNum = 0, dstGap = 0;  // blocks of 32 bytes in L1
+    T initValue{};
+    InitConstValueParams() = default;
+    InitConstValueParams(uint16_t repeat, uint16_t blocks, uint16_t gap, T value) : repeatTimes(repeat), blockNum(blocks), dstGap(gap), initValue(value) {}
+};
+
 struct LoadData2DParams {
     uint16_t startIndex = 0;
     uint8_t repeatTimes = 0;
@@ -23,6 +30,9 @@ struct LoadData2DParams {
     uint16_t dstGap = 0;  // in fractals, end to start
     bool ifTranspose = false;
     uint8_t addrMode = 0;
+    LoadData2DParams() = default;
+    LoadData2DParams(uint16_t start, uint8_t repeat, uint16_t stride, uint8_t s, uint16_t gap, bool transpose, uint8_t mode)
+        : startIndex(start), repeatTimes(repeat), srcStride(stride), sid(s), dstGap(gap), ifTranspose(transpose), addrMode(mode) {}
 };
 
 struct MmadParams {
@@ -45,6 +55,7 @@ struct FixpipeParamsV220 {
 
 namespace sim {
 
+void init_const(const Window& dst, uint16_t repeats, uint16_t blocks, uint16_t gap, const void* value, uint32_t element, Site site);
 void nd_to_nz(const Window& dst, const uint8_t* src, const AscendC::Nd2NzParams& p, uint32_t element, Site site);
 void load_2d(const Window& dst, const Window& src, const AscendC::LoadData2DParams& p, uint32_t element, Site site);
 enum class Operand : uint8_t { Half, Bfloat, Float, Int8 };
@@ -61,6 +72,11 @@ namespace AscendC {
 
 template <class T> void DataCopy(const LocalTensor<T>& dst, const GlobalTensor<T>& src, const Nd2NzParams& p, sim::Site site = sim::Site::here()) {
     sim::nd_to_nz(dst.window(), reinterpret_cast<const uint8_t*>(src.GetPhyAddr()), p, sizeof(T), site);
+}
+
+// L1 filled with a number.
+template <class T> void InitConstValue(const LocalTensor<T>& dst, const InitConstValueParams<T>& p, sim::Site site = sim::Site::here()) {
+    sim::init_const(dst.window(), p.repeatTimes, p.blockNum, p.dstGap, &p.initValue, sizeof(T), site);
 }
 
 template <class T> void LoadData(const LocalTensor<T>& dst, const LocalTensor<T>& src, const LoadData2DParams& p, sim::Site site = sim::Site::here()) {

@@ -1,0 +1,253 @@
+//! The matrix path: into L1 in fractals (Nz), from there into the operand buffers in the layouts that the cube unit of each
+//! generation reads, products, and results out through the fixpipe.
+//!
+//! Fractals are 16 rows of 32 bytes. L1 holds them column by column (Nz). L0A is wanted row by row (zZ) on 2201 and as L1 has
+//! them on 3510; L0B row by row of the depth, transposed inside (Zn).
+
+use beiming_ir::kernel::{BufId, Element, Expr, ExprId, Loop, Space, Stmt, VarId};
+use beiming_ir::ops::BinaryOp;
+use beiming_ir::target::npu::Generation;
+use beiming_ir::types::DType;
+
+use super::file::Writer;
+use super::text::Text;
+use super::types;
+
+/// Elements along the short side of a fractal.
+const SIDE: usize = 16;
+
+/// Extents of a local of two axes.
+fn extents(w: &Writer, b: BufId) -> Result<[usize; 2], String> {
+    let buffer = w.k.buffer(b);
+    let known: Option<Vec<usize>> = buffer.shape.iter().map(|d| d.known().map(|v| v as usize)).collect();
+    match known.as_deref() {
+        Some([r, c]) => Ok([*r, *c]),
+        _ => Err(format!("`{}` must have two known axes", buffer.name)),
+    }
+}
+
+/// Elements of 32 bytes: the long side of a fractal.
+fn k0(dtype: DType) -> usize {
+    32 / dtype.size()
+}
+
+/// A copy from global memory into L1.
+pub fn to_l1(w: &mut Writer, vars: &[(VarId, ExprId)], dst: &Element, src: &Element) -> Result<(), String> {
+    let [(vr, _), (vc, _)] = vars else { return Err("a copy into L1 over other than two axes".into()) };
+    let [rows, columns] = extents(w, dst.buffer)?;
+    let dtype = w.k.buffer(dst.buffer).dtype;
+    let (along, _) = w.print.split(src.index[0], *vc).ok_or("a copy whose addresses are not linear")?;
+    let (pitch, _) = w.print.split(src.index[0], *vr).ok_or("a copy whose rows are not linear")?;
+    if along.s != "1" || rows % SIDE != 0 || columns % k0(dtype) != 0 {
+        return Err("a copy into L1 that is no whole fractals of dense rows".into());
+    }
+    let first = w.print.without(src.index[0], &[Some(*vr), Some(*vc)]).ok_or("a copy whose addresses are not linear")?;
+    let mut there = [Text::int(rows as i64), Text::int(columns as i64)];
+    if let Some(g) = src.guard {
+        limits(w, g, [*vr, *vc], &mut there)?;
+    }
+    let name = w.name(dst.buffer);
+    let ty = types::name(dtype).ok_or("elements of no type")?;
+    let [r, c] = [0, 1].map(|a| {
+        let most = [rows, columns][a];
+        match there[a].known() {
+            Some(n) => Text::int(n.min(most as i64)),
+            None => {
+                // What of the tile lies inside the operand.
+                let name = format!("{}{}", w.name(dst.buffer), ["Rows", "Columns"][a]);
+                w.line(&format!("const int64_t {name} = Smaller({}, {most});", there[a].s));
+                Text::atom(name)
+            }
+        }
+    });
+    if src.guard.is_some() {
+        edges(w, &name, ty, [rows, columns], [&r, &c], k0(dtype));
+    }
+    let field = |t: &Text| if t.known().is_some() { t.s.clone() } else { format!("static_cast<uint16_t>({})", t.s) };
+    let pitch = if pitch.known().is_some() { pitch.s } else { format!("static_cast<uint16_t>({})", pitch.s) };
+    let from = super::vector::at(w, src.buffer, &first);
+    w.line(&format!("DataCopy({name}, {from}, Nd2NzParams(1, {}, {}, 0, {pitch}, {rows}, 1, 0));", field(&r), field(&c)));
+    Ok(())
+}
+
+/// Zeros in what lies beyond the edges of an operand: behind its last row in every column of fractals that it reaches, and in
+/// the columns that it does not reach. (A copy fills the last reached column itself.)
+fn edges(w: &mut Writer, name: &str, ty: &str, [rows, columns]: [usize; 2], [r, c]: [&Text; 2], k0: usize) {
+    let field = |t: &Text| if t.known().is_some() { t.s.clone() } else { format!("static_cast<uint16_t>({})", t.s) };
+    let reached = match c.known() {
+        Some(n) => Text::int((n as usize).div_ceil(k0) as i64),
+        None => Text::atom(format!("(({} + {}) / {k0})", c.s, k0 - 1)),
+    };
+    let minus = |t: &Text| Text::int(-1).times(t);
+    if r.known().is_none_or(|n| n < rows as i64) {
+        if r.known().is_none() {
+            w.open(&format!("if ({} < {rows}) {{", r.s));
+        }
+        let behind = Text::int(rows as i64).plus(&minus(r));
+        w.line(&format!(
+            "InitConstValue({name}[{}], InitConstValueParams<{ty}>({}, {}, {}, {ty}(0)));  // zeros behind the last row",
+            r.times(&Text::int(k0 as i64)).s,
+            field(&reached),
+            field(&behind),
+            field(r)
+        ));
+        if r.known().is_none() {
+            w.close();
+        }
+    }
+    let all = (columns / k0) as i64;
+    if reached.known().is_none_or(|n| n < all) {
+        if reached.known().is_none() {
+            w.open(&format!("if ({} < {all}) {{", reached.s));
+        }
+        let behind = Text::int(all).plus(&minus(&reached)).times(&Text::int(rows as i64));
+        w.line(&format!(
+            "InitConstValue({name}[{}], InitConstValueParams<{ty}>(1, {}, 0, {ty}(0)));  // zeros behind the last column",
+            reached.times(&Text::int((rows * k0) as i64)).s,
+            field(&behind)
+        ));
+        if reached.known().is_none() {
+            w.close();
+        }
+    }
+}
+
+/// How much of a tile there is, from `r < x && c < y`.
+fn limits(w: &Writer, guard: ExprId, vars: [VarId; 2], there: &mut [Text; 2]) -> Result<(), String> {
+    match &w.k.exprs[guard.index()] {
+        Expr::Binary(BinaryOp::And, a, b) => {
+            limits(w, *a, vars, there)?;
+            limits(w, *b, vars, there)
+        }
+        Expr::Binary(BinaryOp::Lt, a, b) => {
+            let Expr::Var(v) = w.k.exprs[a.index()] else { return Err("a limit of what is no coordinate".into()) };
+            let axis = vars.iter().position(|x| *x == v).ok_or("a limit of another variable")?;
+            there[axis] = w.print.scalar(*b).ok_or("a limit from data")?;
+            Ok(())
+        }
+        _ => Err("a copy into L1 under another condition than limits".into()),
+    }
+}
+
+/// A load from L1 into an operand buffer.
+pub fn to_l0(w: &mut Writer, vars: &[(VarId, ExprId)], dst: &Element, src: &Element) -> Result<(), String> {
+    let [(vi, _), (vj, _)] = vars else { return Err("a load over other than two axes".into()) };
+    let left = w.k.buffer(dst.buffer).space == Space::L0A;
+    let dtype = w.k.buffer(dst.buffer).dtype;
+    let [rows, columns] = extents(w, dst.buffer)?;
+    let [l1_rows, _] = extents(w, src.buffer)?;
+    let k0 = k0(dtype);
+    // Along which axis of L1 do the rows of the operand run, and where along the depth does this step start?
+    let (along, _) = w.print.split(src.index[0], *vi).ok_or("a load that is not linear")?;
+    let turned = along.is_zero();
+    let (outer_l0, depth_l0) = if left { (rows, columns) } else { (columns, rows) };
+    let depth_axis = usize::from(left != turned);
+    let within = w.print.without(src.index[depth_axis], &[Some(*vi), Some(*vj)]).ok_or("a load that is not linear")?;
+    let (to, from) = (w.name(dst.buffer), w.name(src.buffer));
+    let (outer, deep) = (outer_l0 / SIDE, depth_l0 / k0);
+    // Depth runs along the long side of fractals in L1, or across it, where each is transposed on the way.
+    let along_depth = depth_axis == 1;
+    if !along_depth && dtype.size() != 2 {
+        return Err("fractals of other than 16-bit elements are not transposed on the way".into());
+    }
+    let elements = 512 / dtype.size();
+    let step = |per: usize| match within.known() {
+        Some(v) => Text::int(v / per as i64),
+        None => Text::atom(format!("({} / {per})", within.s)),
+    };
+    let rows_of_fractals = left && w.npu.core.generation != Generation::V3510;
+    let transpose = if along_depth { "false" } else { "true" };
+    // In L1: fractal (outer, depth) lies at depth * (l1 rows / 16) + outer, or at outer * (l1 rows / 16) + depth.
+    let column = (l1_rows / SIDE) as i64;
+    let start = step(if along_depth { k0 } else { SIDE });
+    let load = |to: String, index: Text, repeat: usize, stride: i64| {
+        let index = if index.known().is_some() { index.s } else { format!("static_cast<uint16_t>({})", index.s) };
+        format!("LoadData({to}, {from}, LoadData2DParams({index}, {repeat}, {stride}, 0, 0, {transpose}, 0));")
+    };
+    let (count, repeat) = if rows_of_fractals { (outer, deep) } else { (deep, outer) };
+    if repeat > 255 {
+        return Err(format!("{repeat} fractals in one load, of at most 255"));
+    }
+    let i = Text::atom("f");
+    // Start and stride of one load, by the fractal row or column that it fills.
+    let (index, stride) = match (rows_of_fractals, along_depth) {
+        (true, true) => (start.times(&Text::int(column)).plus(&i), column),
+        (true, false) => (i.times(&Text::int(column)).plus(&start), 1),
+        (false, true) => (start.plus(&i).times(&Text::int(column)), 1),
+        (false, false) => (start.plus(&i), column),
+    };
+    w.open(&format!("for (uint16_t f = 0; f < {count}; ++f) {{"));
+    let line = load(format!("{to}[f * {}]", repeat * elements), index, repeat, stride);
+    w.line(&line);
+    w.close();
+    Ok(())
+}
+
+/// The accumulators of `for i { for j { acc[i, j] = 0 } }`; `None` where a loop is not that.
+pub fn cleared(w: &Writer, body: &[Stmt]) -> Option<BufId> {
+    let [Stmt::For { kind: Loop::Vector, body, .. }] = body else { return None };
+    let (dst, value, None) = super::vector::single(body)? else { return None };
+    let zero = matches!(&w.k.exprs[value.index()], Expr::Const(s) if s.value.to_f64() == 0.0);
+    (zero && w.k.buffer(dst.buffer).space == Space::L0C).then_some(dst.buffer)
+}
+
+/// A product. `first`: the condition under which the accumulators start from zero.
+pub fn product(w: &mut Writer, acc: BufId, a: &Element, b: &Element, depth: ExprId, first: &str) -> Result<(), String> {
+    let [m, n] = extents(w, acc)?;
+    let k = w.print.scalar(depth).and_then(|t| t.known()).ok_or("a depth that is no number")?;
+    w.open("{");
+    w.line("MmadParams product;");
+    w.line(&format!("product.m = {m};"));
+    w.line(&format!("product.n = {n};"));
+    w.line(&format!("product.k = {k};"));
+    w.line(&format!("product.cmatrixInitVal = {first};  // the first product overwrites"));
+    w.line(&format!("Mmad({}, {}, {}, product);", w.name(acc), w.name(a.buffer), w.name(b.buffer)));
+    if (m / SIDE) * (n / SIDE) < 10 {
+        w.line("PipeBarrier<PIPE_M>();  // products of fewer than ten fractals overtake each other");
+    }
+    w.close();
+    Ok(())
+}
+
+/// `for i < rows { for j < columns { result[..] = cast(acc[i, j]) } }` through the fixpipe; `None` where a loop is not that.
+pub fn leave(w: &Writer, var: VarId, extent: ExprId, body: &[Stmt]) -> Option<Result<Vec<String>, String>> {
+    let [Stmt::For { var: lane, extent: columns, kind: Loop::Vector, body }] = body else { return None };
+    let (dst, value, None) = super::vector::single(body)? else { return None };
+    if w.k.buffer(dst.buffer).space != Space::Memory {
+        return None;
+    }
+    let load = match &w.k.exprs[value.index()] {
+        Expr::Cast(_, a) => *a,
+        _ => value,
+    };
+    let Expr::Load(el, None) = &w.k.exprs[load.index()] else { return None };
+    if w.k.buffer(el.buffer).space != Space::L0C {
+        return None;
+    }
+    let lines = || -> Result<Vec<String>, String> {
+        let [m, _] = extents(w, el.buffer)?;
+        let (pitch, _) = w.print.split(dst.index[0], var).ok_or("a result whose rows are not linear")?;
+        let first = w.print.without(dst.index[0], &[Some(var), Some(*lane)]).ok_or("a result whose addresses are not linear")?;
+        let count = |e: ExprId| -> Result<String, String> {
+            let t = w.print.scalar(e).ok_or("a count from data")?;
+            Ok(if t.known().is_some() { t.s } else { format!("static_cast<uint16_t>({})", t.s) })
+        };
+        let quant = match w.k.buffer(dst.buffer).dtype {
+            DType::F32 => "NoQuant",
+            DType::F16 => "F322F16",
+            DType::BF16 => "F322BF16",
+            d => return Err(format!("the fixpipe does not make {d}")),
+        };
+        let pitch = if pitch.known().is_some() { pitch.s } else { format!("static_cast<uint32_t>({})", pitch.s) };
+        Ok(vec![
+            "FixpipeParamsV220 out;".into(),
+            format!("out.nSize = {};", count(*columns)?),
+            format!("out.mSize = {};", count(extent)?),
+            format!("out.srcStride = {m};"),
+            format!("out.dstStride = {pitch};"),
+            format!("out.quantPre = QuantMode_t::{quant};"),
+            format!("Fixpipe({}, {}, out);", super::vector::at(w, dst.buffer, &first), w.name(el.buffer)),
+        ])
+    };
+    Some(lines())
+}

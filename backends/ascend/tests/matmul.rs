@@ -1,0 +1,96 @@
+//! Products on the cube cores, with what is fused around them, on the generations that have a fixpipe.
+
+mod support;
+
+use beiming_ir::graph::{Graph, Loc};
+use beiming_ir::ops::{Arg, BinaryOp, Body, BodyNode, Op, UnaryOp};
+use beiming_ir::tensor::Tensor;
+use beiming_ir::types::{DType, Symbols, TensorType};
+
+use DType::{BF16, F16, F32};
+use support::{Call, lowered_deep, random, simulate};
+
+const CHIPS: [&str; 2] = ["ascend910b1", "ascend950"];
+
+/// Nodes over inputs (from 100 on); the inputs named in `constant` are known to the graph.
+fn calls(name: &str, inputs: &[(DType, &[usize])], constant: &[usize], nodes: Vec<(Op, Vec<u32>)>, chip: &str) -> Vec<Call> {
+    let mut g = Graph::new(name, Symbols::default());
+    let tensors: Vec<Tensor> = inputs.iter().enumerate().map(|(i, (d, s))| random(*d, s, i as u64 + 7)).collect();
+    let values: Vec<_> = tensors
+        .iter()
+        .enumerate()
+        .map(|(i, t)| match constant.contains(&i) {
+            true => g.constant(t.clone(), &Loc::default()),
+            false => g.add_input(&format!("x{i}"), TensorType::known(t.dtype, &t.shape)),
+        })
+        .collect();
+    let arg = |a: u32| if a >= 100 { Arg::Input(a - 100) } else { Arg::Node(a) };
+    let nodes = nodes.into_iter().map(|(op, args)| BodyNode { op, args: args.into_iter().map(arg).collect() }).collect();
+    let op = Op::Fused(Body { inputs: values.len() as u32, nodes }.into());
+    let out = g.push1(op, &values, &Loc::default()).unwrap_or_else(|e| panic!("{name}: {e}"));
+    g.add_output("y", out);
+    let given: Vec<Tensor> = tensors.iter().enumerate().filter(|(i, _)| !constant.contains(i)).map(|(_, t)| t.clone()).collect();
+    let depth = inputs.iter().flat_map(|(_, s)| s.iter().copied()).max().unwrap_or(0);
+    lowered_deep(&format!("{name} {inputs:?}"), &g, chip, &given, depth)
+}
+
+fn matmul(out: DType) -> (Op, Vec<u32>) {
+    (Op::MatMul { out }, vec![100, 101])
+}
+
+#[test]
+fn shapes_and_types() {
+    let mut all = vec![];
+    for chip in CHIPS {
+        for (m, k, n) in
+            [(16usize, 16usize, 16usize), (1, 1, 1), (7, 33, 5), (31, 32, 33), (48, 80, 64), (130, 200, 50), (1, 300, 17)]
+        {
+            let s = [&[m, k][..], &[k, n][..]];
+            all.extend(calls("matmul", &[(F16, s[0]), (F16, s[1])], &[], vec![matmul(F32)], chip));
+            all.extend(calls("matmul", &[(F16, s[0]), (F16, s[1])], &[], vec![matmul(F16)], chip));
+            // A constant of one element is an immediate, which no load reads.
+            if k * n > 1 {
+                all.extend(calls("weights of f32", &[(F32, s[0]), (F32, s[1])], &[1], vec![matmul(F32)], chip));
+            }
+        }
+        all.extend(calls("matmul", &[(BF16, &[20, 40]), (BF16, &[40, 20])], &[], vec![matmul(BF16)], chip));
+        // Batches, one of them broadcast; an operand seen through a transposition.
+        all.extend(calls("batch", &[(F16, &[3, 5, 20]), (F16, &[3, 20, 18])], &[], vec![matmul(F32)], chip));
+        all.extend(calls("batch", &[(F16, &[2, 3, 5, 20]), (F16, &[3, 20, 18])], &[], vec![matmul(F32)], chip));
+        let turn = |perm: &[usize]| Op::Transpose { perm: perm.to_vec() };
+        let right = vec![(turn(&[1, 0]), vec![101]), (Op::MatMul { out: F32 }, vec![100, 0])];
+        for d in [F16, F32] {
+            all.extend(calls("right turned", &[(d, &[19, 40]), (d, &[21, 40])], &[], right.clone(), chip));
+        }
+        let left = vec![(turn(&[1, 0]), vec![100]), (Op::MatMul { out: F32 }, vec![0, 101])];
+        all.extend(calls("left turned", &[(F16, &[40, 19]), (F16, &[40, 21])], &[], left, chip));
+    }
+    simulate(&all);
+}
+
+#[test]
+fn with_neighbours() {
+    let mut all = vec![];
+    for chip in CHIPS {
+        // Bias and an activation after; a scale before.
+        let nodes = vec![
+            (Op::Binary(BinaryOp::Mul), vec![100, 100]),
+            (Op::MatMul { out: F32 }, vec![0, 101]),
+            (Op::Binary(BinaryOp::Add), vec![1, 102]),
+            (Op::Unary(UnaryOp::Sigmoid), vec![2]),
+        ];
+        all.extend(calls("dense", &[(F32, &[33, 40]), (F32, &[40, 24]), (F32, &[24])], &[1], nodes, chip));
+    }
+    simulate(&all);
+}
+
+/// What a reader of the emitted code sees.
+#[test]
+fn spelling() {
+    for chip in CHIPS {
+        let made = calls("matmul", &[(F16, &[100, 96]), (F16, &[96, 130])], &[], vec![matmul(F16)], chip);
+        let npu = beiming_ir::target::npu::Npu::by_name(chip).expect("a known chip");
+        let text = beiming_ascend::emit::kernel(&made[0].kernel, &npu).expect("a spelling");
+        insta::assert_snapshot!(format!("matmul_f16__{chip}"), text);
+    }
+}
