@@ -41,6 +41,15 @@ pub struct Loc {
     pub op: Arc<str>,
     /// Place in the source, for example `graph/node 17` or `file.mlir:3:5`. May be empty.
     pub place: Arc<str>,
+    /// Of a fused group, the source of each of its ops in order; empty elsewhere. The text form leaves it out.
+    pub parts: Arc<[Loc]>,
+}
+
+impl Loc {
+    /// A source of its own, not a group's.
+    pub fn new(name: impl Into<Arc<str>>, op: impl Into<Arc<str>>, place: impl Into<Arc<str>>) -> Loc {
+        Loc { name: name.into(), op: op.into(), place: place.into(), parts: Arc::default() }
+    }
 }
 
 impl Loc {

@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use crate::graph::id;
+use crate::graph::{Loc, id};
 use crate::kernel::Kernel;
 use crate::ops::Op;
 use crate::target::Target;
@@ -210,6 +210,24 @@ pub enum Step {
     },
 }
 
+/// Where what a kernel call computes comes from, for those who read what became of a model. It changes nothing that a program
+/// means: it is equal to any other, and the text form leaves it out.
+#[derive(Clone, Debug, Default)]
+pub struct Origin {
+    /// The ops of the graph's node in order, each with its source.
+    pub ops: Arc<[(String, Loc)]>,
+    /// For every expression of the kernel the ops it was made for, as positions in `ops`; none where it only drives the loops.
+    pub exprs: Arc<[Vec<u32>]>,
+    /// For every buffer of the kernel the ops it was made for.
+    pub buffers: Arc<[Vec<u32>]>,
+}
+
+impl PartialEq for Origin {
+    fn eq(&self, _: &Origin) -> bool {
+        true
+    }
+}
+
 /// A kernel call.
 #[derive(Clone, PartialEq, Debug)]
 pub struct Launch {
@@ -228,4 +246,6 @@ pub struct Launch {
     pub flops: Dim,
     /// Bytes read and written in main memory, each buffer once.
     pub bytes: Dim,
+    /// Ops of the model behind the parts of the kernel.
+    pub origin: Origin,
 }

@@ -349,7 +349,7 @@ fn any_graph(depth: u32) -> BoxedStrategy<Graph> {
                 }
                 let n = g.values().len();
                 let args = args.iter().filter(|_| n > 0).map(|i| ValueId(i.index(n.max(1)) as u32)).collect();
-                let loc = Loc { name: a.as_str().into(), op: b.as_str().into(), place: c.into() };
+                let loc = Loc::new(a.as_str(), b.as_str(), c);
                 let outs = g.push_typed(ops[op.index(ops.len())].clone(), args, types, loc);
                 g.value_mut(outs[0]).name = b.into();
                 g.add_output(&a, outs[0]);

@@ -9,6 +9,7 @@ use crate::EmitError;
 use crate::facts::{Vars, bit};
 use crate::kernel::{Form, Gen};
 use crate::ll::*;
+use crate::origin;
 
 impl Gen<'_, '_> {
     /// The scalar value of an expression.
@@ -71,6 +72,13 @@ impl Gen<'_, '_> {
 
     /// Writes one expression at the builder's position.
     fn node(&mut self, e: ExprId, part: Option<usize>) -> Result<V, EmitError> {
+        let around = self.ll.place(self.line(), origin::column(e));
+        let v = self.plain_node(e, part);
+        self.ll.back_to(around);
+        v
+    }
+
+    fn plain_node(&mut self, e: ExprId, part: Option<usize>) -> Result<V, EmitError> {
         let ll = self.ll;
         let k = self.k;
         match &k.exprs[e.index()] {

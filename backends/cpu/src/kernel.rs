@@ -7,13 +7,14 @@
 
 use std::collections::HashMap;
 
-use beiming_ir::kernel::{BufId, Buffer, ExprId, Kernel, Space, VarId, local_bytes};
+use beiming_ir::kernel::{BufId, Buffer, ExprId, Kernel, Space, Stmt, VarId, local_bytes};
 use beiming_ir::target::Target;
 use beiming_ir::types::{DType, Dim};
 
 use crate::EmitError;
 use crate::facts::{Facts, MAX_VARS, Vars, analyse, bit, walk};
 use crate::ll::*;
+use crate::origin::{HEAD, Lines};
 use crate::vector::Lanes;
 
 /// Which spelling of an expression a cached value is.
@@ -77,10 +78,13 @@ pub struct Gen<'a, 'c> {
     symbols: V,
     allocas: Bb,
     zeros: Option<(V, u64)>,
+    lines: &'a Lines,
+    /// Line of the statement that is being written.
+    line: u32,
 }
 
-/// Writes `k` (without copies) as function `symbol` of the module.
-pub fn emit(ll: &Ll<'_>, k: &Kernel, t: &Target, symbol: &str) -> Result<(), EmitError> {
+/// Writes `k` (without copies) as function `symbol` of the module. Instructions tell where they come from if `lines` knows it.
+pub fn emit(ll: &Ll<'_>, k: &Kernel, t: &Target, symbol: &str, lines: &Lines) -> Result<(), EmitError> {
     if k.vars > MAX_VARS {
         return Err(EmitError::unsupported(k, t, format!("{} loop variables; at most {MAX_VARS} are written", k.vars)));
     }
@@ -89,6 +93,10 @@ pub fn emit(ll: &Ll<'_>, k: &Kernel, t: &Target, symbol: &str) -> Result<(), Emi
     // The argument arrays and the scratch are the runtime's own: no tensor overlaps them.
     for i in [0, 1, 4] {
         ll.param_attribute(func, i, "noalias");
+    }
+    if !lines.is_empty() {
+        ll.describe(func, symbol);
+        ll.place(HEAD, 0);
     }
     let (allocas, setup) = (ll.block(func), ll.block(func));
     ll.at(allocas);
@@ -108,6 +116,8 @@ pub fn emit(ll: &Ll<'_>, k: &Kernel, t: &Target, symbol: &str) -> Result<(), Emi
         symbols: ll.param(func, 1),
         allocas,
         zeros: None,
+        lines,
+        line: HEAD,
     };
     ll.at(setup);
     let start = ll.block(func);
@@ -118,6 +128,25 @@ pub fn emit(ll: &Ll<'_>, k: &Kernel, t: &Target, symbol: &str) -> Result<(), Emi
 }
 
 impl Gen<'_, '_> {
+    /// What is written from here on comes from a statement.
+    pub fn at_statement(&mut self, s: &Stmt) {
+        if let Some(line) = self.lines.of(s) {
+            self.line = line;
+            self.ll.place(line, 0);
+        }
+    }
+
+    /// The line that is being written.
+    pub fn line(&self) -> u32 {
+        self.line
+    }
+
+    /// Back to an earlier line.
+    pub fn at_line(&mut self, line: u32) {
+        self.line = line;
+        self.ll.place(line, 0);
+    }
+
     /// An error value for what this backend does not write.
     pub fn unsupported<T>(&self, what: impl Into<String>) -> Result<T, EmitError> {
         Err(EmitError::unsupported(self.k, self.t, what))
@@ -156,7 +185,7 @@ impl Gen<'_, '_> {
     fn accumulators(&self) -> Vec<BufId> {
         let mut out = vec![];
         walk(&self.k.body, &mut |s| {
-            if let beiming_ir::kernel::Stmt::Mma { acc, .. } = s {
+            if let Stmt::Mma { acc, .. } = s {
                 out.push(*acc);
             }
         });

@@ -22,6 +22,7 @@ mod math;
 mod mma;
 mod module;
 mod normal;
+mod origin;
 mod stmt;
 mod target_machine;
 mod vector;
@@ -33,6 +34,7 @@ use beiming_ir::verify::Verified;
 use thiserror::Error;
 
 pub use module::{ABI, KernelCode, TABLE};
+pub use origin::{Listing, Listings, Origin};
 
 /// What to keep beside the library.
 #[derive(Clone, Copy, Debug, Default)]
@@ -43,6 +45,8 @@ pub struct EmitOptions {
     pub llvm_ir: bool,
     /// Keep the assembly of all kernels.
     pub assembly: bool,
+    /// Keep both with the origin of every line. Each kernel is written once more for it; the library stays the same.
+    pub origins: bool,
 }
 
 /// Machine code of a program.
@@ -56,6 +60,8 @@ pub struct Code {
     pub llvm_ir: Option<String>,
     /// Assembly, if asked for.
     pub assembly: Option<String>,
+    /// LLVM IR and assembly of each kernel with the origins of their lines, if asked for; else empty.
+    pub listings: Vec<Listings>,
 }
 
 /// Why no code was made.
@@ -145,11 +151,12 @@ fn library(
         library,
         llvm_ir: options.llvm_ir.then(|| join(&|c| &c.llvm_ir)),
         assembly: options.assembly.then(|| join(&|c| &c.assembly)),
+        listings: codes.iter().filter_map(|c| c.listings.clone()).collect(),
         symbols: codes.into_iter().map(|c| c.symbol).collect(),
     })
 }
 
 /// LLVM IR, assembly and object of one kernel.
 pub fn emit_kernel(kernel: &Kernel, target: &Target) -> Result<KernelCode, EmitError> {
-    module::one(kernel, 0, target, &EmitOptions { llvm_ir: true, assembly: true, threads: 1 })
+    module::one(kernel, 0, target, &EmitOptions { llvm_ir: true, assembly: true, origins: false, threads: 1 })
 }

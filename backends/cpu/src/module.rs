@@ -7,10 +7,12 @@ use std::sync::mpsc::channel;
 use beiming_ir::kernel::Kernel;
 use beiming_ir::target::Target;
 use inkwell::context::Context;
+use inkwell::module::Module;
 use inkwell::targets::{FileType, TargetMachine};
 
 use crate::ll::{Ll, V};
 use crate::normal::normalise;
+use crate::origin::{self, Lines, Listings};
 use crate::target_machine::{machine, optimise};
 use crate::{EmitError, EmitOptions, kernel};
 
@@ -31,6 +33,8 @@ pub struct KernelCode {
     pub assembly: String,
     /// A relocatable ELF object.
     pub object: Vec<u8>,
+    /// Both texts with the origins of their lines, if asked for.
+    pub listings: Option<Listings>,
 }
 
 /// The symbol of kernel `index`: its number and what is plain of its name. Nothing of a model's names reaches a symbol
@@ -82,22 +86,52 @@ pub fn one(k: &Kernel, index: usize, t: &Target, options: &EmitOptions) -> Resul
     let m = machine(t)?;
     let ctx = Context::create();
     let symbol = symbol(index, &k.name);
-    let ll = Ll::new(&ctx, &symbol);
-    prepare(&ll, &m);
-    let k = normalise(k);
-    kernel::emit(&ll, &k, t, &symbol)?;
-    let fail = |message: String| EmitError::Llvm { kernel: k.name.clone(), target: t.name.clone(), message };
-    ll.verify().map_err(fail)?;
-    optimise(&ll, &m, t).map_err(fail)?;
+    let ll = written(&ctx, &normalise(k), &symbol, t, &m, &Lines::default())?;
+    let fail = |message: String| failed(k, t, message);
     let llvm_ir = if options.llvm_ir { ll.module.print_to_string().to_string() } else { String::new() };
-    let assembly = if options.assembly {
+    let mut text = String::new();
+    if options.assembly || options.origins {
         // Code generation changes the module: the object is made of the same one with or without assembly.
-        let text = m.write_to_memory_buffer(&ll.module.clone(), FileType::Assembly).map_err(|e| fail(e.to_string()))?;
-        String::from_utf8_lossy(text.as_slice()).trim_end_matches('\0').to_string()
-    } else {
-        String::new()
-    };
-    Ok(KernelCode { symbol, llvm_ir, assembly, object: object(&ll, &m).map_err(fail)? })
+        text = assembly(&ll.module.clone(), &m).map_err(fail)?;
+    }
+    let listings = if options.origins { Some(listings(k, &symbol, t, &m, &text)?) } else { None };
+    let assembly = if options.assembly { text } else { String::new() };
+    Ok(KernelCode { symbol, llvm_ir, assembly, object: object(&ll, &m).map_err(fail)?, listings })
+}
+
+fn failed(k: &Kernel, t: &Target, message: String) -> EmitError {
+    EmitError::Llvm { kernel: k.name.clone(), target: t.name.clone(), message }
+}
+
+/// The optimised module of a kernel without copies.
+fn written<'c>(
+    ctx: &'c Context,
+    k: &Kernel,
+    symbol: &str,
+    t: &Target,
+    m: &TargetMachine,
+    lines: &Lines,
+) -> Result<Ll<'c>, EmitError> {
+    let ll = Ll::new(ctx, symbol);
+    prepare(&ll, m);
+    kernel::emit(&ll, k, t, symbol, lines)?;
+    ll.verify().and_then(|()| optimise(&ll, m, t)).map_err(|message| failed(k, t, message))?;
+    Ok(ll)
+}
+
+/// The kernel written once more, with debug locations, and read back onto the assembly that is shipped.
+fn listings(k: &Kernel, symbol: &str, t: &Target, m: &TargetMachine, shipped: &str) -> Result<Listings, EmitError> {
+    let ctx = Context::create();
+    let normal = normalise(k);
+    let ll = written(&ctx, &normal, symbol, t, m, &Lines::new(k, &normal))?;
+    let llvm_ir = origin::of_llvm(&ll.module.print_to_string().to_string(), symbol);
+    let located = assembly(&ll.module, m).map_err(|message| failed(k, t, message))?;
+    Ok(Listings { llvm_ir, assembly: origin::of_shipped(shipped, &located, symbol) })
+}
+
+fn assembly(module: &Module<'_>, m: &TargetMachine) -> Result<String, String> {
+    let text = m.write_to_memory_buffer(module, FileType::Assembly).map_err(|e| e.to_string())?;
+    Ok(String::from_utf8_lossy(text.as_slice()).trim_end_matches('\0').to_string())
 }
 
 fn prepare(ll: &Ll<'_>, m: &TargetMachine) {

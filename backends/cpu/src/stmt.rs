@@ -15,8 +15,10 @@ const UNROLL_LIMIT: i64 = 1024;
 impl Gen<'_, '_> {
     /// Writes statements in order.
     pub fn body(&mut self, body: &[Stmt]) -> Result<(), EmitError> {
+        let around = self.line();
         for s in body {
             self.statement.clear();
+            self.at_statement(s);
             match s {
                 Stmt::For { var, extent, kind, body } => self.repeat(*var, *extent, *kind, body)?,
                 Stmt::If { cond, then } => {
@@ -31,6 +33,7 @@ impl Gen<'_, '_> {
                 Stmt::Wait { .. } => {}
             }
         }
+        self.at_line(around);
         self.statement.clear();
         Ok(())
     }

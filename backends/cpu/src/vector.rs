@@ -292,8 +292,10 @@ impl Gen<'_, '_> {
     }
 
     fn lane_body(&mut self, body: &[Stmt], shape: &Shape, next: &mut usize) -> Result<(), EmitError> {
+        let around = self.line();
         for s in body {
             self.statement.clear();
+            self.at_statement(s);
             match s {
                 Stmt::If { cond, then } => {
                     let c = self.scalar(*cond)?;
@@ -315,6 +317,7 @@ impl Gen<'_, '_> {
                 _ => return self.unsupported("a vector loop over something other than stores"),
             }
         }
+        self.at_line(around);
         self.statement.clear();
         Ok(())
     }
@@ -441,9 +444,10 @@ impl Gen<'_, '_> {
     }
 
     fn finish_body(&mut self, body: &[Stmt], var: VarId, shape: &Shape, next: &mut usize) -> Result<(), EmitError> {
-        let ll = self.ll;
+        let (ll, around) = (self.ll, self.line());
         for s in body {
             self.statement.clear();
+            self.at_statement(s);
             match s {
                 Stmt::If { cond, then } => {
                     let c = self.scalar(*cond)?;
@@ -481,6 +485,7 @@ impl Gen<'_, '_> {
                 _ => {}
             }
         }
+        self.at_line(around);
         self.statement.clear();
         Ok(())
     }

@@ -166,7 +166,7 @@ fn definition(c: &mut Cursor<'_>, g: &mut Graph) -> Parsed<()> {
     let mut loc = Loc::default();
     if c.eat("@") {
         let mut text = || c.string().map(Arc::<str>::from);
-        loc = Loc { name: text()?, op: text()?, place: text()? };
+        loc = Loc::new(text()?, text()?, text()?);
     }
     let outputs = g.push_typed(op, inputs, types, loc);
     for (v, name) in outputs.into_iter().zip(names) {

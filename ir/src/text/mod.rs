@@ -39,7 +39,9 @@ use ron::extensions::Extensions;
 
 pub use self::blob::Constants;
 pub use self::graph::{parse_graph, print_graph};
-pub use self::kernel::{normalize_kernel, parse_kernel, print_kernel};
+pub use self::kernel::{
+    Located, Span, normalize_kernel, normalize_kernel_mapped, parse_kernel, print_kernel, print_kernel_located,
+};
 pub use self::lexer::ParseError;
 pub use self::plan::{parse_program, print_program};
 

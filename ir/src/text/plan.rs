@@ -27,7 +27,7 @@ use super::{list, parse_dim, parse_range, parse_ron, parse_symbol, parse_type, p
 use crate::dim::quote;
 use crate::kernel::Kernel;
 use crate::ops::Op;
-use crate::plan::{Launch, Place, Plan, Port, Program, Side, Slot, SlotId, Step, Subnormals, Weight};
+use crate::plan::{Launch, Origin, Place, Plan, Port, Program, Side, Slot, SlotId, Step, Subnormals, Weight};
 use crate::types::Dim;
 
 /// Deepest nesting of steps that is read.
@@ -312,5 +312,5 @@ fn launch(c: &mut Cursor<'_>, kernels: &[Kernel]) -> Parsed<Launch> {
     }
     let (grid, flops, bytes) = (labelled(c, "grid")?, labelled(c, "flops")?, labelled(c, "bytes")?);
     c.expect("@")?;
-    Ok(Launch { kernel, args, dims, grid, name: c.string()?.into(), flops, bytes })
+    Ok(Launch { kernel, args, dims, grid, name: c.string()?.into(), flops, bytes, origin: Origin::default() })
 }

@@ -154,7 +154,8 @@ impl<'a> BodyCx<'a> {
     }
 
     /// Appends a call.
-    pub fn call(&mut self, call: Call) {
+    pub fn call(&mut self, mut call: Call) {
+        call.origins.settle(self.anchor());
         self.calls.push(call);
     }
 

@@ -12,6 +12,7 @@ use beiming_ir::tensor::{Num, Tensor};
 use beiming_ir::types::{DType, Dim, Symbols};
 
 use super::index::{Affine, Atom};
+use super::origins::Origins;
 
 /// What a parameter of a kernel is bound to when it is called.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Debug)]
@@ -44,6 +45,8 @@ pub struct Call {
     /// Arguments (by position) that the result may overwrite: `(read, written)`. Each element of the one is read only by the
     /// iteration that writes the same position of the other.
     pub in_place: Vec<(usize, usize)>,
+    /// Which nodes of the body the parts of the kernel were made for.
+    pub origins: Origins,
 }
 
 /// A kernel under construction.
@@ -55,6 +58,7 @@ pub struct KernelBuilder<'a> {
     dtypes: Vec<DType>,
     operands: Vec<Operand>,
     weights: Vec<Weight>,
+    origins: Origins,
     /// The grid's coordinates.
     pub grid: Vec<ExprId>,
 }
@@ -73,6 +77,7 @@ impl<'a> KernelBuilder<'a> {
             dtypes: vec![],
             operands: vec![],
             weights: vec![],
+            origins: Origins::default(),
             grid: vec![],
         };
         kb.grid = grid.iter().map(|d| kb.axis(d).1).collect();
@@ -106,7 +111,13 @@ impl<'a> KernelBuilder<'a> {
         if id.index() == self.dtypes.len() {
             self.dtypes.push(dtype);
         }
+        self.origins.expr(id.index());
         id
+    }
+
+    /// What is added from here on is made for the body's node `n`; `None`: for the loops or the anchor. Returns what was before.
+    pub fn come_from(&mut self, n: Option<u32>) -> Option<u32> {
+        std::mem::replace(&mut self.origins.now, n)
     }
 
     /// An expression.
@@ -132,6 +143,7 @@ impl<'a> KernelBuilder<'a> {
             if p.access != access {
                 p.access = Access::ReadWrite;
             }
+            self.origins.buffer(i as u32);
             return BufId(i as u32);
         }
         let (prefix, n) = match operand {
@@ -143,6 +155,7 @@ impl<'a> KernelBuilder<'a> {
         self.operands.push(operand);
         let buffer = Buffer { name: format!("{prefix}{n}"), dtype, shape: shape.to_vec(), space: Space::Memory, access };
         self.kernel.params.push(buffer);
+        self.origins.buffer(self.operands.len() as u32 - 1);
         BufId(self.operands.len() as u32 - 1)
     }
 
@@ -173,6 +186,7 @@ impl<'a> KernelBuilder<'a> {
         };
         let shape = shape.iter().map(|&d| Dim::from(d)).collect();
         self.kernel.locals.push(Buffer { name, dtype, shape, space, access: Access::ReadWrite });
+        self.origins.buffer(id);
         BufId(id)
     }
 
@@ -247,9 +261,9 @@ impl<'a> KernelBuilder<'a> {
         self.kernel.name = name;
         self.kernel.ops = ops;
         self.kernel.body = body;
-        let (kernel, used, dims) = super::compact::compact(self.kernel, LOCALS);
+        let (kernel, used, dims, origins) = super::compact::compact(self.kernel, LOCALS, &self.origins);
         let args = used.into_iter().map(|i| self.operands[i]).collect();
-        Call { kernel, args, dims, grid, flops, weights: self.weights, in_place: vec![] }
+        Call { kernel, args, dims, grid, flops, weights: self.weights, in_place: vec![], origins }
     }
 }
 

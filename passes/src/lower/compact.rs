@@ -6,13 +6,14 @@ use std::collections::HashMap;
 use std::sync::Arc;
 
 use beiming_ir::kernel::{Access, BufId, Buffer, Element, Expr, ExprId, Kernel, Stmt, VarId};
-use beiming_ir::text::normalize_kernel;
+use beiming_ir::text::normalize_kernel_mapped;
 use beiming_ir::types::Dim;
 
 use super::builder::symbol;
+use super::origins::Origins;
 
-/// Returns the compact kernel, for each parameter its former number, and the values of the symbols.
-pub(super) fn compact(kernel: Kernel, locals_from: u32) -> (Kernel, Vec<usize>, Vec<Dim>) {
+/// Returns the compact kernel, for each parameter its former number, the values of the symbols, and the origins of its parts.
+pub(super) fn compact(kernel: Kernel, locals_from: u32, origins: &Origins) -> (Kernel, Vec<usize>, Vec<Dim>, Origins) {
     let mut c = Compactor { old: &kernel, locals_from, marks: Marks::default() };
     c.mark_body(&kernel.body);
     let marks = c.marks;
@@ -66,7 +67,15 @@ pub(super) fn compact(kernel: Kernel, locals_from: u32) -> (Kernel, Vec<usize>, 
     };
     let dims = map.symbols.iter().map(|s| Dim::sym(s)).collect();
     // In the order of the text form, so that a dump is readable.
-    (normalize_kernel(out), params, dims)
+    let (out, places) = normalize_kernel_mapped(out);
+    let mut moved = Origins::default();
+    moved.renumber(origins, |b| map.buffers.get(&BufId(b)).map(|b| b.0));
+    for (old, new) in kept.iter().zip(places) {
+        if let Some(new) = new {
+            moved.take(new.index(), origins.of(old.index()));
+        }
+    }
+    (out, params, dims, moved)
 }
 
 /// Parameters named by kind and place among their kind: `in0`, `in1`, `out0`.

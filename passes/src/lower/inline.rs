@@ -102,6 +102,13 @@ impl<'c, 'a> Inliner<'c, 'a> {
     }
 
     fn node(&mut self, kb: &mut KernelBuilder, n: usize, index: &[ExprId], guard: Option<ExprId>) -> Result<ExprId, String> {
+        let around = kb.come_from(Some(n as u32));
+        let v = self.op(kb, n, index, guard);
+        kb.come_from(around);
+        v
+    }
+
+    fn op(&mut self, kb: &mut KernelBuilder, n: usize, index: &[ExprId], guard: Option<ExprId>) -> Result<ExprId, String> {
         let body = self.cx.body.clone();
         let node = &body.nodes[n];
         let shape = self.cx.types[n].shape.clone();

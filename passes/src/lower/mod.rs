@@ -22,6 +22,7 @@ pub mod index;
 pub mod inline;
 pub mod name;
 mod normalize;
+mod origins;
 pub mod place;
 mod pointwise;
 mod recurrent;

@@ -6,7 +6,7 @@ use std::sync::Arc;
 
 use beiming_ir::graph::{Def, Graph, Node, ValueId};
 use beiming_ir::kernel::{Expr, Kernel};
-use beiming_ir::ops::{Arg, Op};
+use beiming_ir::ops::{Arg, Body, Op};
 use beiming_ir::plan::{Launch, Panels, Plan, Port, Program, SlotId, Step, Weight};
 use beiming_ir::target::npu::Npu;
 use beiming_ir::target::{Family, Target};
@@ -313,12 +313,12 @@ impl<'a> Walk<'a> {
                     self.in_place.push((r, self.storage(args[written])));
                 }
             }
-            let launch = self.launch(call, args, node.loc.label().clone());
+            let launch = self.launch(call, args, node, &cx.body);
             steps.push(Step::Launch(launch));
         }
     }
 
-    fn launch(&mut self, call: Call, args: Vec<SlotId>, name: Arc<str>) -> Launch {
+    fn launch(&mut self, call: Call, args: Vec<SlotId>, node: &Node, body: &Body) -> Launch {
         let mut seen = vec![];
         let mut bytes = Dim::Known(0);
         for a in &args {
@@ -328,7 +328,8 @@ impl<'a> Walk<'a> {
             }
         }
         let kernel = self.kernel(call.kernel);
-        Launch { kernel, args, dims: call.dims, grid: call.grid, name, flops: call.flops, bytes }
+        let (name, origin) = (node.loc.label().clone(), call.origins.of_node(body, node));
+        Launch { kernel, args, dims: call.dims, grid: call.grid, name, flops: call.flops, bytes, origin }
     }
 
     /// The index of a kernel, shared with one that does the same under another name.

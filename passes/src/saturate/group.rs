@@ -278,7 +278,7 @@ fn body(dag: &Dag, group: &Group) -> (Body, Vec<usize>) {
     (Body { inputs: inputs.len() as u32, nodes }, inputs)
 }
 
-/// Names of the group's ops, joined.
+/// Names of the group's ops, joined, and the source of each.
 fn joined_loc(dag: &Dag, group: &Group) -> Loc {
     let join = |pick: &dyn Fn(&Loc) -> Arc<str>| -> Arc<str> {
         let mut names: Vec<Arc<str>> = vec![];
@@ -295,5 +295,6 @@ fn joined_loc(dag: &Dag, group: &Group) -> Loc {
         }
         s.into()
     };
-    Loc { name: join(&|l| l.name.clone()), op: join(&|l| l.op.clone()), place: join(&|l| l.place.clone()) }
+    let parts = group.members.keys().map(|m| Loc { parts: Arc::default(), ..dag.loc(*m).clone() }).collect();
+    Loc { parts, ..Loc::new(join(&|l| l.name.clone()), join(&|l| l.op.clone()), join(&|l| l.place.clone())) }
 }

@@ -107,7 +107,7 @@ fn every_problem_is_reported() {
     let x = g.add_input("x", ty(C64, "4"));
     let mut last = x;
     for name in ["first", "second"] {
-        let loc = Loc { name: name.into(), op: "ScatterND".into(), place: "graph/node 3".into() };
+        let loc = Loc::new(name, "ScatterND", "graph/node 3");
         // A tuple of unknown length has no lowering.
         let i = g.add_input("i", ty(beiming_ir::types::DType::I64, "2 1"));
         let u = g.add_input("u", ty(C64, "2"));

@@ -6,6 +6,7 @@
 //! LLVM aborts on an ill-typed instruction only in its debug builds, so [`Ll::verify`] runs before code is generated.
 
 mod memory;
+mod place;
 
 use std::ffi::{CString, c_char, c_uint};
 
@@ -39,6 +40,7 @@ pub struct Ll<'c> {
     /// The module.
     pub module: Module<'c>,
     builder: Builder<'c>,
+    places: place::Places,
 }
 
 macro_rules! binary {
@@ -64,7 +66,7 @@ macro_rules! convert {
 impl<'c> Ll<'c> {
     /// An empty module; `name` becomes the object's file symbol.
     pub fn new(ctx: &'c Context, name: &str) -> Ll<'c> {
-        Ll { ctx, module: ctx.create_module(name), builder: ctx.create_builder() }
+        Ll { ctx, module: ctx.create_module(name), builder: ctx.create_builder(), places: place::Places::default() }
     }
 
     fn b(&self) -> LLVMBuilderRef {
@@ -405,10 +407,11 @@ impl<'c> Ll<'c> {
             let mut f = LLVMGetNamedFunction(self.module.as_mut_ptr(), n.as_ptr());
             if f.is_null() {
                 let types: Vec<Ty> = args.iter().map(|a| self.ty(*a)).collect();
-                let back = self.here();
+                let (back, place) = (self.here(), self.no_place());
                 let new = self.function(name, self.function_type(ret, &types), true);
                 self.at(self.block(new));
                 write(new);
+                self.back_to(place);
                 self.at(back);
                 f = new.0;
             }
@@ -439,6 +442,7 @@ impl<'c> Ll<'c> {
                 LLVMPositionBuilderBefore(self.b(), t);
             }
         }
+        self.keep_place();
     }
 
     pub fn br(&self, to: Bb) {

@@ -245,7 +245,7 @@ impl<'m> Importer<'m> {
 
     /// Records what is wrong with an item that is not a node.
     pub fn fail_item(&mut self, what: &str, name: &str, f: Fail) {
-        let loc = Loc { name: name.into(), op: what.into(), place: self.place.as_str().into() };
+        let loc = Loc::new(name, what, self.place.as_str());
         self.fail(&loc, "", f);
     }
 
@@ -261,7 +261,7 @@ impl<'m> Importer<'m> {
             };
             let slot = match t {
                 Ok(t) => {
-                    let loc = Loc { name: name.into(), op: "".into(), place: loc.place.clone() };
+                    let loc = Loc::new(name, "", loc.place.clone());
                     Slot::Value(self.frame().constant(t, &loc))
                 }
                 Err(f) => {
@@ -306,7 +306,7 @@ impl<'m> Importer<'m> {
     }
 
     fn loc(&self, i: usize, n: &NodeProto) -> Loc {
-        Loc { name: n.name().into(), op: n.op_type().into(), place: format!("{}/node {i}", self.place).into() }
+        Loc::new(n.name(), n.op_type(), format!("{}/node {i}", self.place))
     }
 
     fn poison(&mut self, n: &'m NodeProto, loc: &Loc) {

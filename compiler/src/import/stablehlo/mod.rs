@@ -62,7 +62,7 @@ fn malformed(problems: Vec<Problem>) -> ImportError {
             0 => p.loc.name.clone(),
             line => format!("{line}:{}", p.loc.column).into(),
         };
-        let loc = Loc { name: "".into(), op: "".into(), place };
+        let loc = Loc::new("", "", place);
         ModelError { code: Code::Syntax, loc, message: p.message }
     };
     ImportError::Invalid { errors: problems.into_iter().map(error).collect(), unsupported: vec![] }

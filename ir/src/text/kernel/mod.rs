@@ -8,25 +8,30 @@
 //! in a form marked `raw`, that lists every expression in order.
 
 mod expr;
+mod located;
 mod parse;
 mod parse_expr;
 mod print;
 
+pub use self::located::{Located, Span, print_kernel_located};
 pub(super) use self::parse::kernel as parse_body;
 pub(super) use self::print::name;
 
+use std::collections::HashMap;
+
 use super::lexer::{Cursor, Kind, ParseError};
-use crate::kernel::{Access, Kernel, Pipe, Space, Unit};
+use crate::kernel::{Access, Expr, ExprId, Kernel, Pipe, Space, Unit};
+use crate::walk::for_args_mut;
 
 /// Prints a kernel.
 pub fn print_kernel(k: &Kernel) -> String {
-    if print::is_sound(k) {
-        let text = print::kernel(k, false);
-        if parse_kernel(&text).as_ref() == Ok(k) {
-            return text;
-        }
-    }
-    print::kernel(k, true)
+    readable(k).unwrap_or_else(|| print::kernel(k, true))
+}
+
+/// The readable form, where the kernel has one that reads back as the same.
+fn readable(k: &Kernel) -> Option<String> {
+    let text = print::is_sound(k).then(|| print::kernel(k, false))?;
+    (parse_kernel(&text).as_ref() == Ok(k)).then_some(text)
 }
 
 /// Reads a kernel.
@@ -39,10 +44,31 @@ pub fn parse_kernel(text: &str) -> Result<Kernel, ParseError> {
 /// The same kernel with its expressions in the order of the text form, each once, and none unused. A kernel that is not sound
 /// (`verify` says how) is given back as it is.
 pub fn normalize_kernel(k: Kernel) -> Kernel {
-    if !print::is_sound(&k) {
-        return k;
+    normalize_kernel_mapped(k).0
+}
+
+/// As [`normalize_kernel`]; and for every expression of `k` the one that stands for it, if any does.
+pub fn normalize_kernel_mapped(k: Kernel) -> (Kernel, Vec<Option<ExprId>>) {
+    let new = match print::is_sound(&k) {
+        true => parse_kernel(&print::kernel(&print::deduplicated(&k), false)).ok(),
+        false => None,
+    };
+    let Some(new) = new else {
+        let same = (0..k.exprs.len() as u32).map(|i| Some(ExprId(i))).collect();
+        return (k, same);
+    };
+    let at: HashMap<&Expr, ExprId> = new.exprs.iter().enumerate().map(|(i, e)| (e, ExprId(i as u32))).collect();
+    let mut places: Vec<Option<ExprId>> = Vec::with_capacity(k.exprs.len());
+    for mut e in k.exprs {
+        // What has an unused argument is unused itself.
+        let mut used = true;
+        for_args_mut(&mut e, |a| match places[a.index()] {
+            Some(new) => *a = new,
+            None => used = false,
+        });
+        places.push(at.get(&e).copied().filter(|_| used));
     }
-    parse_kernel(&print::kernel(&print::deduplicated(&k), false)).unwrap_or(k)
+    (new, places)
 }
 
 /// Names of spaces in the text.

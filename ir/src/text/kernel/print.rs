@@ -4,6 +4,7 @@ use std::collections::HashMap;
 use std::fmt::Write;
 
 use super::expr::{COMPARE, constant, infix};
+use super::located::{CLOSE, NUMBERED, OPEN, STATEMENT};
 use super::{ACCESSES, PIPES, SPACES, UNITS, name_of};
 use crate::dim::quote;
 use crate::kernel::{Access, BufId, Element, Expr, ExprId, Kernel, Loop, Space, Stmt};
@@ -81,9 +82,19 @@ fn named(k: &Kernel) -> Vec<bool> {
 
 /// The text of a kernel. Unless `raw`, it must be sound.
 pub(super) fn kernel(k: &Kernel, raw: bool) -> String {
+    print(k, raw, false)
+}
+
+/// As [`kernel`], with the marks of `located` around expressions and before statements.
+pub(super) fn marked(k: &Kernel, raw: bool) -> String {
+    print(k, raw, true)
+}
+
+fn print(k: &Kernel, raw: bool, marks: bool) -> String {
     let mut p = Printer {
         k,
         raw,
+        marks,
         named: if raw { vec![true; k.exprs.len()] } else { named(k) },
         names: vec![None; k.exprs.len()],
         next: 0,
@@ -104,6 +115,7 @@ pub(super) fn kernel(k: &Kernel, raw: bool) -> String {
 struct Printer<'a> {
     k: &'a Kernel,
     raw: bool,
+    marks: bool,
     named: Vec<bool>,
     /// Numbers of the names given so far.
     names: Vec<Option<u32>>,
@@ -192,6 +204,9 @@ impl Printer<'_> {
     }
 
     fn stmt(&mut self, s: &Stmt, pad: &str, depth: usize) {
+        if self.marks {
+            self.out.push(STATEMENT);
+        }
         let line = match s {
             Stmt::For { var, extent, kind, body } => {
                 let kind = match kind {
@@ -273,6 +288,11 @@ impl Printer<'_> {
     }
 
     fn node(&self, e: ExprId, min: u8) -> String {
+        let text = self.plain_node(e, min);
+        if self.marks { format!("{OPEN}{}{NUMBERED}{text}{CLOSE}", e.0) } else { text }
+    }
+
+    fn plain_node(&self, e: ExprId, min: u8) -> String {
         match &self.k.exprs[e.index()] {
             Expr::Const(s) => constant(s),
             Expr::Var(v) => format!("i{}", v.0),

@@ -121,7 +121,7 @@ fn round<'m>(
     let border = border::Inputs::of(entry, options, known)?;
     let mut walk = Walk::new(module, border.symbols.clone(), settings);
     let args = border.define(&mut walk);
-    let loc = beiming_ir::graph::Loc { op: "func.func".into(), name: entry.name.clone(), place: "module".into() };
+    let loc = beiming_ir::graph::Loc::new(entry.name.clone(), "func.func", "module");
     match walk.call(entry, &args) {
         Ok(results) => border::outputs(&mut walk, entry, &results),
         Err(f) => walk.fail(&loc, f),

@@ -301,7 +301,7 @@ impl<'m> Walk<'m> {
             0 => format!("@{function}/{i}"),
             line => format!("{line}:{}", op.loc.column),
         };
-        Loc { name: op.loc.name.clone(), op: op.name.clone(), place: place.into() }
+        Loc::new(op.loc.name.clone(), op.name.clone(), place)
     }
 
     fn operation(&mut self, i: usize, op: &'m Operation) -> R<()> {
