@@ -37,13 +37,13 @@ pub fn compile(graph: &Graph, target: &Target) -> Result<Compiled, String> {
 
 /// Machine code of a program, with its LLVM IR and assembly.
 pub fn emit(program: &Verified<Program>) -> Result<Code, String> {
-    let keep = EmitOptions { threads: 1, llvm_ir: true, assembly: true };
+    let keep = EmitOptions { threads: 1, llvm_ir: true, assembly: true, origins: false };
     beiming_cpu::emit(program, &keep).map_err(|e| e.to_string())
 }
 
 /// Machine code of a program.
 pub fn emit_plain(program: &Verified<Program>) -> Result<Code, String> {
-    let options = EmitOptions { threads: 1, llvm_ir: false, assembly: false };
+    let options = EmitOptions { threads: 1, ..EmitOptions::default() };
     beiming_cpu::emit(program, &options).map_err(|e| e.to_string())
 }
 

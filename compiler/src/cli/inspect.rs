@@ -31,10 +31,17 @@ pub struct Args {
     #[cfg(feature = "compile")]
     #[arg(long, value_name = "FILE", conflicts_with = "json")]
     pub html: Option<PathBuf>,
-    /// Run it on random inputs, and put the times of its steps into the page.
+    /// Run it, and put the times of its steps into the page: on random inputs, or on those of `--inputs`.
     #[cfg(feature = "compile")]
     #[arg(long, requires = "html")]
     pub measure: bool,
+    /// Threads of the measurement; 0 takes every core, which is what predictions are for.
+    #[cfg(feature = "compile")]
+    #[arg(long, requires = "measure", default_value_t = 0)]
+    pub threads: usize,
+    #[cfg(feature = "compile")]
+    #[command(flatten)]
+    pub feed: super::feed::Args,
     /// What the page's model is compiled for. [default: host]
     #[cfg(feature = "compile")]
     #[arg(long, requires = "html")]
@@ -89,26 +96,109 @@ fn artifact(path: &Path) -> Result<Value> {
         .iter()
         .map(|s| json!({ "name": s.name, "offset": s.offset, "bytes": s.length, "blake3": hex(&s.hash) }))
         .collect();
-    let mut calls = vec![0usize; m.kernels.len()];
-    let mut steps = BTreeMap::new();
-    count_steps(&m.steps, &mut calls, &mut steps);
-    let kernels: Vec<Value> =
-        m.kernels.iter().zip(&calls).map(|(k, n)| json!({ "name": k.symbol, "calls": n, "scratch": k.scratch })).collect();
-    Ok(json!({
-        "kind": "artifact",
-        "name": m.model,
-        "compiler": m.compiler,
-        "target": m.target,
-        "symbols": symbols(m.symbols.iter().map(|(n, r)| (n.as_str(), r.lo, r.hi))),
-        "inputs": ports(&m, &m.inputs),
-        "outputs": ports(&m, &m.outputs),
-        "steps": steps,
-        "kernels": kernels,
-        "weights": { "count": m.weights.len(), "bytes": file.section(WEIGHTS).map_or(0, <[u8]>::len) },
-        "subnormals": m.subnormals,
-        "arena": { "bytes": m.arena, "without_reuse": m.arena_without_reuse },
-        "sections": sections,
-    }))
+    let compiled = Compiled {
+        kind: "artifact",
+        name: &m.model,
+        target: json!(m.target),
+        symbols: symbols(m.symbols.iter().map(|(n, r)| (n.as_str(), r.lo, r.hi))),
+        inputs: ports(&m, &m.inputs),
+        outputs: ports(&m, &m.outputs),
+        kernels: m.kernels.iter().map(|k| (k.symbol.as_str(), k.scratch)).collect(),
+        weights: (m.weights.len(), file.section(WEIGHTS).map_or(0, <[u8]>::len)),
+        subnormals: json!(m.subnormals),
+        arena: (m.arena, m.arena_without_reuse),
+    };
+    let mut doc = compiled.document(&m.steps, &kind);
+    (doc["compiler"], doc["sections"]) = (json!(m.compiler), json!(sections));
+    Ok(doc)
+}
+
+/// What is known of a compiled model, be it an artifact or the program that becomes one.
+pub struct Compiled<'a> {
+    /// What the file is.
+    pub kind: &'static str,
+    /// The model's name.
+    pub name: &'a str,
+    /// What it is compiled for.
+    pub target: Value,
+    /// Ranges of symbols.
+    pub symbols: Value,
+    /// Inputs.
+    pub inputs: Vec<Value>,
+    /// Outputs.
+    pub outputs: Vec<Value>,
+    /// Names, and bytes of scratch of a thread.
+    pub kernels: Vec<(&'a str, u64)>,
+    /// Number and bytes.
+    pub weights: (usize, usize),
+    /// What subnormal numbers become.
+    pub subnormals: Value,
+    /// Bytes of the arena, and without reuse.
+    pub arena: (u64, u64),
+}
+
+/// A step as it is counted: what it is, the kernel it calls, the steps within it.
+pub struct Kind<'a, S> {
+    /// Name.
+    pub name: &'static str,
+    /// Kernel.
+    pub kernel: Option<u32>,
+    /// Branches or a body.
+    pub within: [&'a [S]; 2],
+}
+
+impl<'a, S> Kind<'a, S> {
+    /// A step that holds no others.
+    pub fn plain(name: &'static str) -> Kind<'a, S> {
+        Kind { name, kernel: None, within: [&[], &[]] }
+    }
+}
+
+impl Compiled<'_> {
+    /// As JSON, with the steps counted.
+    pub fn document<S>(self, steps: &[S], kind: &impl Fn(&S) -> Kind<'_, S>) -> Value {
+        let (mut calls, mut counts) = (vec![0usize; self.kernels.len()], BTreeMap::new());
+        count(steps, kind, &mut calls, &mut counts);
+        let kernel =
+            |((name, scratch), calls): (&(&str, u64), &usize)| json!({ "name": name, "calls": calls, "scratch": scratch });
+        json!({
+            "kind": self.kind,
+            "name": self.name,
+            "target": self.target,
+            "symbols": self.symbols,
+            "inputs": self.inputs,
+            "outputs": self.outputs,
+            "steps": counts,
+            "kernels": self.kernels.iter().zip(&calls).map(kernel).collect::<Vec<_>>(),
+            "weights": { "count": self.weights.0, "bytes": self.weights.1 },
+            "subnormals": self.subnormals,
+            "arena": { "bytes": self.arena.0, "without_reuse": self.arena.1 },
+        })
+    }
+}
+
+fn count<S>(list: &[S], kind: &impl Fn(&S) -> Kind<'_, S>, calls: &mut [usize], counts: &mut BTreeMap<&'static str, usize>) {
+    for s in list {
+        let k = kind(s);
+        if let Some(n) = k.kernel.and_then(|k| calls.get_mut(k as usize)) {
+            *n += 1;
+        }
+        *counts.entry(k.name).or_default() += 1;
+        k.within.into_iter().for_each(|steps| count(steps, kind, calls, counts));
+    }
+}
+
+fn kind(s: &Step) -> Kind<'_, Step> {
+    match s {
+        Step::Launch { kernel, .. } => Kind { kernel: Some(*kernel), ..Kind::plain("launch") },
+        Step::Host { .. } => Kind::plain("host"),
+        Step::Copy { .. } => Kind::plain("copy"),
+        Step::Transfer { .. } => Kind::plain("transfer"),
+        Step::Store { .. } => Kind::plain("store"),
+        Step::ReadDim { .. } => Kind::plain("read_dim"),
+        Step::If { then, otherwise, .. } => Kind { within: [then, otherwise], ..Kind::plain("if") },
+        Step::Loop { body, .. } => Kind { within: [body, &[]], ..Kind::plain("loop") },
+    }
 }
 
 /// Ranges of symbols; no upper end where there is none.
@@ -117,40 +207,17 @@ pub fn symbols<'a>(list: impl Iterator<Item = (&'a str, i64, i64)>) -> Value {
     Value::Object(list.map(range).collect())
 }
 
-fn ports(m: &Manifest, list: &[Port]) -> Vec<Value> {
-    let port = |p: &Port| {
-        let s = m.slots.get(p.slot as usize);
-        json!({ "name": p.name, "dtype": s.map(|s| s.dtype.name()), "shape": s.map(|s| &s.shape) })
-    };
-    list.iter().map(port).collect()
+/// An input or output.
+pub fn port(name: &str, dtype: Option<&str>, shape: &[String]) -> Value {
+    json!({ "name": name, "dtype": dtype, "shape": shape })
 }
 
-fn count_steps(list: &[Step], calls: &mut [usize], steps: &mut BTreeMap<&'static str, usize>) {
-    for s in list {
-        let name = match s {
-            Step::Launch { kernel, .. } => {
-                if let Some(n) = calls.get_mut(*kernel as usize) {
-                    *n += 1;
-                }
-                "launch"
-            }
-            Step::Host { .. } => "host",
-            Step::Copy { .. } => "copy",
-            Step::Transfer { .. } => "transfer",
-            Step::Store { .. } => "store",
-            Step::ReadDim { .. } => "read_dim",
-            Step::If { then, otherwise, .. } => {
-                count_steps(then, calls, steps);
-                count_steps(otherwise, calls, steps);
-                "if"
-            }
-            Step::Loop { body, .. } => {
-                count_steps(body, calls, steps);
-                "loop"
-            }
-        };
-        *steps.entry(name).or_default() += 1;
-    }
+fn ports(m: &Manifest, list: &[Port]) -> Vec<Value> {
+    let one = |p: &Port| {
+        let s = m.slots.get(p.slot as usize);
+        port(&p.name, s.map(|s| s.dtype.name()), s.map_or(&[], |s| s.shape.as_slice()))
+    };
+    list.iter().map(one).collect()
 }
 
 /// The document for people: the same fields for every kind of file.

@@ -8,7 +8,7 @@ use beiming_runtime::format::container::Artifact;
 use super::failure::{Exit, Failure, Result};
 use super::inspect::Args;
 use super::{emulate, feed, output, session, temp};
-use crate::debug::page::{Sources, page};
+use crate::debug::page::{Measured, Sources, page};
 
 /// Runs that are measured, after one that is not.
 const RUNS: usize = 21;
@@ -21,7 +21,7 @@ pub fn run(args: &Args, html: &Path) -> Result<Exit> {
         false => {
             let out = folder.file("model.bmg");
             let mut model = super::inspect_model::model_args(args).open()?;
-            (model.options.emit.llvm_ir, model.options.emit.assembly) = (true, true);
+            model.options.emit.origins = true;
             let mut sources = Sources::default();
             model.compile(&out, &mut sources)?;
             (out, Some(sources))
@@ -29,16 +29,16 @@ pub fn run(args: &Args, html: &Path) -> Result<Exit> {
     };
     let fail = |e| Failure::runtime(&args.file, &e);
     let artifact = Artifact::open(&file).map_err(fail)?;
-    let times = if args.measure { Some(measure(&file, &artifact)?) } else { None };
-    let text = page(&artifact, sources.as_ref(), times.as_deref());
+    let measured = if args.measure { Some(measure(args, &file, &artifact)?) } else { None };
+    let text = page(&artifact, sources.as_ref(), measured.as_ref());
     let text = text.map_err(|e| super::debug::failure(&args.file, e))?;
     std::fs::write(html, &text).map_err(|e| Failure::io("write", html, &e))?;
     output::note(&format!("{}: {}", html.display(), output::bytes(text.len() as u64)));
     Ok(Exit::Ok)
 }
 
-/// Time of every step, on random inputs and one thread.
-fn measure(file: &Path, artifact: &Artifact) -> Result<Vec<StepTime>> {
+/// Time of every step.
+fn measure(args: &Args, file: &Path, artifact: &Artifact) -> Result<Measured> {
     let fail = |e| Failure::runtime(file, &e);
     let manifest = artifact.manifest().map_err(fail)?;
     if emulate::is_foreign(&manifest.target.triple) {
@@ -47,9 +47,13 @@ fn measure(file: &Path, artifact: &Artifact) -> Result<Vec<StepTime>> {
     }
     let module = session::open(file)?;
     let ports = feed::ports(&module);
-    let inputs = feed::arrays(&feed::Args::default(), &feed::ShapeArgs::default(), &ports, &manifest.symbols)?;
+    // A model was compiled for the shapes that were said; of an artifact they are those of the inputs.
+    let compiled = file == args.file;
+    let shapes =
+        if compiled { feed::ShapeArgs { shape: args.shape.clone(), dim: args.dim.clone() } } else { feed::ShapeArgs::default() };
+    let inputs = feed::arrays(&args.feed, &shapes, &ports, &manifest.symbols)?;
     let views = session::views(&inputs);
-    let options = beiming_runtime::Options { threads: 1, profile: true, ..Default::default() };
+    let options = beiming_runtime::Options { threads: args.threads, profile: true, ..Default::default() };
     let mut s = session::start(file, &module, options)?;
     let mut outputs = session::outputs(&module);
     // Of every step the median: one run that was interrupted shall not count.
@@ -66,5 +70,7 @@ fn measure(file: &Path, artifact: &Artifact) -> Result<Vec<StepTime>> {
         ns.sort_unstable();
         StepTime { ns: ns[ns.len() / 2], ..t.clone() }
     };
-    Ok(s.profile().iter().enumerate().map(median).collect())
+    let cores = || std::thread::available_parallelism().map_or(1, |n| n.get());
+    let threads = if args.threads == 0 { cores() } else { args.threads };
+    Ok(Measured { times: s.profile().iter().enumerate().map(median).collect(), threads })
 }

@@ -10,7 +10,7 @@ use beiming_ir::types::TensorType;
 use serde_json::{Value, json};
 
 use super::failure::{Failure, Result};
-use super::inspect::{Args, symbols};
+use super::inspect::{Args, Compiled, Kind, symbols};
 use super::model;
 use crate::stage::Ir;
 
@@ -48,7 +48,7 @@ pub fn describe(args: &Args) -> Result<Value> {
 }
 
 fn port(name: &str, ty: &TensorType) -> Value {
-    json!({ "name": name, "dtype": ty.dtype.name(), "shape": ty.shape.iter().map(ToString::to_string).collect::<Vec<_>>() })
+    super::inspect::port(name, Some(ty.dtype.name()), &ty.shape.iter().map(ToString::to_string).collect::<Vec<_>>())
 }
 
 fn graph(kind: &str, name: &str, g: &Graph) -> Value {
@@ -107,49 +107,30 @@ fn program(name: &str, p: &Program) -> Result<Value> {
     let ports = |list: &[beiming_ir::plan::Port]| -> Vec<Value> {
         list.iter().filter_map(|x| Some(port(&x.name, slot(x.slot)?))).collect()
     };
-    let (mut calls, mut steps) = (vec![0usize; p.kernels.len()], BTreeMap::new());
-    count_steps(&plan.steps, &mut calls, &mut steps);
-    let kernels = p.kernels.iter().zip(&calls).map(|(k, n)| json!({ "name": k.name, "calls": n, "scratch": k.scratch() }));
-    let target = serde_json::to_value(&p.target).map_err(|e| Failure::usage(e.to_string()))?;
-    Ok(json!({
-        "kind": "program",
-        "name": name,
-        "target": target,
-        "symbols": symbols(plan.symbols.0.iter().map(|(n, r)| (&**n, r.lo, r.hi))),
-        "inputs": ports(&plan.inputs),
-        "outputs": ports(&plan.outputs),
-        "steps": steps,
-        "kernels": kernels.collect::<Vec<_>>(),
-        "weights": { "count": p.weights.len(), "bytes": p.weights.iter().map(|w| w.source.bytes().len()).sum::<usize>() },
-        "subnormals": plan.subnormals,
-        "arena": { "bytes": plan.arena, "without_reuse": plan.arena_without_reuse },
-    }))
+    let compiled = Compiled {
+        kind: "program",
+        name,
+        target: serde_json::to_value(&p.target).map_err(|e| Failure::usage(e.to_string()))?,
+        symbols: symbols(plan.symbols.0.iter().map(|(n, r)| (&**n, r.lo, r.hi))),
+        inputs: ports(&plan.inputs),
+        outputs: ports(&plan.outputs),
+        kernels: p.kernels.iter().map(|k| (k.name.as_str(), k.scratch())).collect(),
+        weights: (p.weights.len(), p.weights.iter().map(|w| w.source.bytes().len()).sum()),
+        subnormals: serde_json::to_value(plan.subnormals).map_err(|e| Failure::usage(e.to_string()))?,
+        arena: (plan.arena, plan.arena_without_reuse),
+    };
+    Ok(compiled.document(&plan.steps, &kind))
 }
 
-fn count_steps(list: &[Step], calls: &mut [usize], steps: &mut BTreeMap<&'static str, usize>) {
-    for s in list {
-        let name = match s {
-            Step::Launch(l) => {
-                if let Some(n) = calls.get_mut(l.kernel as usize) {
-                    *n += 1;
-                }
-                "launch"
-            }
-            Step::Host { .. } => "host",
-            Step::Copy { .. } => "copy",
-            Step::Transfer { .. } => "transfer",
-            Step::Store { .. } => "store",
-            Step::ReadDim { .. } => "read_dim",
-            Step::If { then, otherwise, .. } => {
-                count_steps(then, calls, steps);
-                count_steps(otherwise, calls, steps);
-                "if"
-            }
-            Step::Loop { body, .. } => {
-                count_steps(body, calls, steps);
-                "loop"
-            }
-        };
-        *steps.entry(name).or_default() += 1;
+fn kind(s: &Step) -> Kind<'_, Step> {
+    match s {
+        Step::Launch(l) => Kind { kernel: Some(l.kernel), ..Kind::plain("launch") },
+        Step::Host { .. } => Kind::plain("host"),
+        Step::Copy { .. } => Kind::plain("copy"),
+        Step::Transfer { .. } => Kind::plain("transfer"),
+        Step::Store { .. } => Kind::plain("store"),
+        Step::ReadDim { .. } => Kind::plain("read_dim"),
+        Step::If { then, otherwise, .. } => Kind { within: [then, otherwise], ..Kind::plain("if") },
+        Step::Loop { body, .. } => Kind { within: [body, &[]], ..Kind::plain("loop") },
     }
 }

@@ -28,11 +28,14 @@ const scaled = (n, units, step) => {
 const bytes = n => n == null ? "" : scaled(n, ["B", "KiB", "MiB", "GiB"], 1024);
 const flops = n => n ? scaled(n, ["", "k", "M", "G", "T"], 1000).trim() : "";
 const micros = n => n == null ? "" : n >= 1000 ? `${(n / 1000).toPrecision(3)} ms` : `${n >= 100 ? Math.round(n) : n.toPrecision(2)} µs`;
+const tail = (s, n) => s.length > n ? "…" + s.slice(1 - n) : s;
 const short = (s, n) => s.length > n ? s.slice(0, n - 1) + "…" : s;
 
 /** What a node is made of: the ops of its group or of its kernel. */
 const groupOf = n => n.group == null ? null : D.groups[n.group];
-const opsOf = n => (n.kernel != null && D.kernels[n.kernel].ops) || groupOf(n)?.ops || [];
+const opsOf = n => n.does?.length ? n.does.map(i => n.parts[i][0]) : (n.kernel != null && D.kernels[n.kernel].ops) || groupOf(n)?.ops || [];
+/** The same with the names of the model's nodes, where they are known. */
+const namesOf = n => n.does?.length ? n.does.map(i => n.parts[i][1] || n.parts[i][3]) : [];
 const ANCHORS = ["matmul", "conv", "conv_transpose", "lstm", "gru"];
 const NORMS = /^(reduce_|softmax|log_softmax|layer_norm|rms_norm|pool|argm|cumulative|max_pool|average_pool)/;
 const VIEWS = /^(reshape|transpose|broadcast|slice|dynamic_slice|pad|concat|reverse|gather|cast|bitcast|copy|constant)/;

@@ -54,7 +54,11 @@ function drawBox(i) {
   parts.push(make("svg", { x: 13, width: BOX - 19, height: HEAD }, title));
   parts.push(make("text", { x: 13, y: 32, class: "sub" }, short(resultType(n), t ? 23 : 33)));
   parts.push(make("text", { x: BOX - 8, y: 32, class: "sub time" }, t));
-  if (opened.has(i)) ops.forEach((o, k) => parts.push(make("text", { x: 13, y: HEAD + 13 + k * LINE, class: "op" }, short(o, 26))));
+  const names = namesOf(n);
+  if (opened.has(i)) ops.forEach((o, k) => {
+    const op = short(o, 16), name = names[k] ? tail(names[k], 25 - op.length) : "";
+    parts.push(make("text", { x: 13, y: HEAD + 13 + k * LINE, class: "op" }, op), make("text", { x: BOX - 8, y: HEAD + 13 + k * LINE, class: "op of" }, name));
+  });
   parts.push(make("title", {}, `${n.title}${n.within ? `\nin ${n.within}` : ""}`));
   g.replaceChildren(...parts);
 }
@@ -161,5 +165,11 @@ function listen() {
     else if (e.key === "f") fit();
     else if (e.key === "o") $("open").click();
     else if (e.key === "Enter" && chosen != null) toggle([chosen]);
+    else if (e.key === "c") show("code");
+    else if (e.key === "n" || e.key === "p") {
+      const by = e.key === "n" ? 1 : -1, i = chosen == null ? 0 : Math.min(D.nodes.length - 1, Math.max(0, chosen + by));
+      select(i);
+      center(i);
+    }
   });
 }

@@ -1,16 +1,6 @@
 // The panel: what is known of the chosen node, and what was written for it.
-let chosen = null, form = "ir", lit = null, shown = 0;
-const texts = new Map();
-
-/** Sources of a kernel, unpacked when they are first asked for. */
-async function sourcesOf(k) {
-  if (!texts.has(k)) {
-    const raw = Uint8Array.from(atob(PACKED[k]), c => c.charCodeAt(0));
-    const stream = new Blob([raw]).stream().pipeThrough(new DecompressionStream("deflate-raw"));
-    texts.set(k, JSON.parse(await new Response(stream).text()));
-  }
-  return texts.get(k);
-}
+let chosen = null, form = "ir", shown = 0;
+const NO_SOURCES = "An artifact keeps no sources: give inspect the model to see what was written.";
 
 function pairs(list) {
   return make("dl", { class: "pairs" }, ...list.filter(([, v]) => v !== "" && v != null).flatMap(([k, v]) => [make("dt", {}, k), make("dd", {}, v)]));
@@ -23,8 +13,8 @@ function links(title, list) {
 }
 
 function select(i) {
+  if (chosen !== i) pick = null;
   chosen = i;
-  lit = null;
   mark(i);
   document.querySelectorAll("[data-node]").forEach(e => e.classList.toggle("on", e.dataset.node.split(" ").includes(String(i))));
   panel();
@@ -36,10 +26,16 @@ function go(i) {
   center(i);
 }
 
+/** What keys do while the graph has the focus. */
+function keys() {
+  const list = [["n p", "next, previous kernel"], ["Enter", "open or fold it"], ["c", "its code"], ["o", "open or fold all"], ["f", "show all"], ["+ −", "zoom"], ["arrows", "move"], ["/", "search"]];
+  return make("dl", { class: "pairs keys" }, ...list.flatMap(([k, what]) => [make("dt", {}, ...k.split(" ").map(x => make("kbd", {}, x))), make("dd", {}, what)]));
+}
+
 function panel() {
   const out = $("panel"), run = ++shown;
   if (chosen == null) {
-    out.replaceChildren(make("h2", {}, "Nothing chosen"), make("p", { class: "muted" }, "Choose a box, a row or a buffer. Double-click a box to see the ops inside it. Scroll to move, with Ctrl to zoom; f shows all, o opens all, / searches."));
+    out.replaceChildren(make("h2", {}, "Nothing chosen"), make("p", { class: "muted" }, "Choose a box, a row or a buffer; double-click a box to see the ops inside it. Scroll to move, with Ctrl to zoom."), keys());
     return;
   }
   const n = D.nodes[chosen], g = groupOf(n), k = n.kernel == null ? null : D.kernels[n.kernel];
@@ -58,12 +54,9 @@ function panel() {
     ["Predicted", n.predicted != null ? `${micros(n.predicted)}${sum}${g ? `, bound by ${g.bound}` : ""}` : ""],
     ["Measured", n.us != null ? `${micros(n.us)}${rate ? ` (${rate})` : ""}` : ""],
   ]));
-  const ops = opsOf(n);
-  if (ops.length) {
-    const chip = o => make("button", { class: n.family, "data-op": o, "aria-pressed": "false", onclick: () => { lit = lit === o ? null : o; code(run); } }, o);
-    parts.push(make("h3", {}, ops.length > 1 ? `${ops.length} ops in one kernel` : "Op"), make("div", { class: "ops" }, ...ops.map(chip)));
-  }
-  if (g && g.nodes) parts.push(make("h3", {}, "Nodes of the model"), make("div", { class: "ops" }, ...g.nodes.split("+").map(s => make("span", {}, s))));
+  const ops = n.parts ?? opsOf(n);
+  if (ops.length) parts.push(make("h3", {}, ops.length > 1 ? `${ops.length} ops in one kernel` : "Op"), make("div", { class: "ops" }, ...chips(n)));
+  if (g && g.nodes && !n.parts) parts.push(make("h3", {}, "Nodes of the model"), make("div", { class: "ops" }, ...g.nodes.split("+").map(s => make("span", {}, s))));
   parts.push(...links("Takes", D.edges.filter(e => e[1] === chosen).map(e => [e[0], e[2]])));
   parts.push(...links("Gives to", D.edges.filter(e => e[0] === chosen).map(e => [e[1], e[2]])));
   const weights = D.weights.filter(w => n.reads.includes(w.slot));
@@ -72,42 +65,13 @@ function panel() {
     const why = D.unfused.filter(u => u.consumer === g.nodes || u.consumer.endsWith(" " + g.nodes));
     if (why.length) parts.push(make("h3", {}, "Not joined with"), ...why.slice(0, 4).map(u => make("p", { class: "muted" }, `${u.producer}: ${u.why}`)));
   }
-  if (k && PACKED[n.kernel]) {
-    const tab = (f, name) => make("button", { role: "tab", "data-form": f, onclick: () => { form = f; code(run); } }, name);
-    parts.push(make("div", { class: "source" }, make("div", { class: "bar", role: "tablist" }, tab("ir", "Kernel"), tab("llvm", "LLVM IR"), tab("asm", "Assembly"), make("span", { class: "muted", id: "lines" })), make("pre", { id: "code", tabindex: 0 })));
-  } else if (k) parts.push(make("p", { class: "muted" }, "An artifact keeps no sources: give inspect the model to see what was written."));
+  let pre = null;
+  if (k && PACKED[n.kernel] && $("code").hidden) {
+    pre = make("pre", { class: "listing", "data-form": form, tabindex: 0, "aria-label": "Source" });
+    const tab = ([f, name]) => make("button", { role: "tab", "data-tab": f, "aria-selected": f === form, onclick: () => { form = f; panel(); } }, name);
+    parts.push(make("div", { class: "source" }, make("div", { class: "bar" }, make("div", { role: "tablist" }, ...FORMS.map(tab)), make("span", { class: "muted", "data-count": "" }), make("button", { title: "Kernel, LLVM IR and assembly side by side (c)", onclick: () => show("code") }, "Side by side")), pre));
+  } else if (k && !PACKED[n.kernel]) parts.push(make("p", { class: "muted" }, NO_SOURCES));
   out.replaceChildren(...parts);
   out.scrollTop = 0;
-  code(run);
-}
-
-/** Words by which a kernel's text spells an op. */
-const spelled = { matmul: ["mma"], conv: ["mma"], relu: ["max"], reduce_sum: ["add"], reduce_mean: ["add"], reduce_max: ["max"], softmax: ["exp", "max"], layer_norm: ["rsqrt", "sqrt"], rms_norm: ["rsqrt", "sqrt"], transpose: ["copy"], cast: ["cast"] };
-const wordsOf = op => [op, ...(spelled[op] ?? [])];
-const speaks = (line, op) => wordsOf(op).some(w => new RegExp(`(^|[^\\w.])${w.replace(/[^\w]/g, "\\$&")}\\b`, "i").test(line));
-
-/** The chosen source. Long ones are drawn where they are looked at. */
-async function code(run) {
-  const pre = $("code");
-  if (!pre) return;
-  const all = await sourcesOf(D.nodes[chosen].kernel);
-  if (run !== shown) return;
-  document.querySelectorAll("[data-form]").forEach(b => b.setAttribute("aria-selected", b.dataset.form === form));
-  document.querySelectorAll("[data-op]").forEach(b => b.setAttribute("aria-pressed", b.dataset.op === lit));
-  const lines = all[form].split("\n"), H = 18;
-  const marked = lines.map((l, i) => form === "ir" && lit && !/^\s*(kernel|ops|param|local|\/\/)/.test(l) && speaks(l, lit) ? i : -1).filter(i => i >= 0);
-  $("lines").textContent = lit ? (form === "ir" ? `${marked.length} lines spell ${lit}` : "lines of ops: see Kernel") : `${lines.length.toLocaleString("en")} lines`;
-  const set = new Set(marked);
-  const inner = make("div", { style: `height:${lines.length * H + 12}px;position:relative` });
-  const win = make("div", { style: "position:absolute;left:0;min-width:100%" });
-  inner.append(win);
-  const draw = () => {
-    const first = Math.max(0, Math.floor(pre.scrollTop / H) - 20), last = Math.min(lines.length, first + Math.ceil(pre.clientHeight / H) + 60);
-    win.style.top = `${first * H + 6}px`;
-    win.replaceChildren(...lines.slice(first, last).map((l, i) => make("div", { class: set.has(first + i) ? "row lit" : "row" }, make("i", {}, first + i + 1), l)));
-  };
-  pre.onscroll = draw;
-  pre.replaceChildren(inner);
-  pre.scrollTop = marked.length ? Math.max(0, marked[0] * H - 60) : 0;
-  draw();
+  if (pre) fill([[pre, form]], n, () => run === shown);
 }

@@ -1,40 +1,54 @@
 // Tables, the memory plan, the search, and the start.
-const VIEWS_OF = ["graph", "kernels", "memory", "weights"];
+const VIEWS_OF = ["graph", "kernels", "code", "memory", "weights"];
 function show(name) {
   for (const v of VIEWS_OF) $(v).hidden = v !== name;
   document.querySelectorAll("#tabs button").forEach(b => b.setAttribute("aria-selected", b.dataset.view === name));
-  ({ kernels: kernelTable, memory: memoryPlan, weights: weightTable }[name] ?? (() => {}))();
+  document.querySelector("main").classList.toggle("wide", name === "code");
+  if (name !== "code") { $("code").replaceChildren(); panel(); }
+  ({ kernels: kernelTable, code: codeView, memory: memoryPlan, weights: weightTable }[name] ?? (() => {}))();
   if (chosen != null) document.querySelectorAll("[data-node]").forEach(e => e.classList.toggle("on", e.dataset.node.split(" ").includes(String(chosen))));
 }
 
 const orders = {};
 /** A table that can be ordered by its columns: `[title, value, text, kind]`. */
-function table(id, columns, list, nodesOf, lead) {
-  const pane = $(id), by = orders[id] ??= { c: columns.findIndex(c => c[3] === "bar"), down: true };
+function table(id, columns, list, nodesOf, lead, place = id) {
+  const pane = $(place), by = orders[id] ??= { c: columns.findIndex(c => c[3] === "bar"), down: true };
   const sorted = [...list].sort((a, b) => {
     const [x, y] = [columns[by.c][1](a), columns[by.c][1](b)];
     return (by.down ? -1 : 1) * (typeof x === "string" ? x.localeCompare(y) : (x ?? -1) - (y ?? -1));
   });
   const head = columns.map(([title, , , kind], c) => make("th", { class: kind && kind !== "tile" ? "num" : "", "aria-sort": c === by.c ? (by.down ? "descending" : "ascending") : null },
-    make("button", { onclick: () => { Object.assign(by, { down: c === by.c ? !by.down : kind != null && kind !== "tile", c }); table(id, columns, list, nodesOf, lead); } }, title + (c === by.c ? (by.down ? " ↓" : " ↑") : ""))));
+    make("button", { onclick: () => { Object.assign(by, { down: c === by.c ? !by.down : kind != null && kind !== "tile", c }); table(id, columns, list, nodesOf, lead, place); pane.querySelectorAll("th button")[c].focus(); } }, title + (c === by.c ? (by.down ? " ↓" : " ↑") : ""))));
   const most = columns.map(([, value, , kind]) => kind === "bar" ? Math.max(1e-9, ...list.map(value)) : 1);
   const cell = (r, [, value, text, kind], c) => make("td", { class: kind === "bar" ? "num bar" : kind ?? (c === 0 ? "name" : ""), style: kind === "bar" ? `--share:${(value(r) || 0) / most[c]}` : null }, (text ?? value)(r));
-  const row = r => { const at = nodesOf(r) ?? []; return make("tr", { "data-node": at.join(" "), onclick: () => { if (at.length) select(at[0]); }, ondblclick: () => { if (at.length) go(at[0]); } }, ...columns.map((c, i) => cell(r, c, i))); };
+  const row = r => { const at = nodesOf(r) ?? []; return make("tr", { "data-node": at.join(" "), tabindex: 0, onkeydown: e => { if (e.key === "Enter" && at.length) select(at[0]); }, onclick: () => { if (at.length) select(at[0]); }, ondblclick: () => { if (at.length) go(at[0]); } }, ...columns.map((c, i) => cell(r, c, i))); };
   pane.replaceChildren(lead, make("table", {}, make("thead", {}, make("tr", {}, ...head)), make("tbody", {}, ...sorted.map(row))));
 }
 const lead = (big, ...rest) => make("p", { class: "lead" }, make("b", {}, big), ...rest.map(r => make("span", {}, r)));
 
+let byCall = false;
 function kernelTable() {
-  const list = D.kernels.map((k, i) => {
-    const at = D.nodes.flatMap((n, j) => n.kernel === i ? [j] : []);
+  const sums = (at, extra) => {
     const sum = f => at.reduce((a, j) => a + (D.nodes[j][f] ?? 0), 0);
-    return { ...k, at, ops: k.ops ?? opsOf(D.nodes[at[0]] ?? { group: null }), predicted: sum("predicted"), us: sum("us"), flops: sum("flops"), bytes: sum("bytes") };
-  });
-  const columns = [["Kernel", k => k.name], ["Ops", k => k.ops.join(" ")], ["Tile", k => k.tile ?? "", null, "tile"], ["Calls", k => k.at.length, null, "num"], ["Work", k => k.flops, k => k.flops ? `${flops(k.flops)}FLOP` : "", "num"], ["Traffic", k => k.bytes, k => bytes(k.bytes), "num"]];
-  if (D.measured) columns.push(["Measured", k => k.us, k => micros(k.us), "bar"]);
+    const [us, predicted] = [sum("us"), sum("predicted")];
+    return { at, predicted, us, ratio: us && predicted ? us / predicted : null, flops: sum("flops"), bytes: sum("bytes"), ...extra };
+  };
+  const all = f => D.nodes.reduce((a, n) => a + (n[f] ?? 0), 0), total = { us: all("us"), predicted: all("predicted") };
+  const calls = D.nodes.flatMap((n, j) => n.kernel == null ? [] : [j]);
+  const list = byCall ? calls.map((j, i) => sums([j], { name: D.kernels[D.nodes[j].kernel].name, title: D.nodes[j].title, number: i + 1, tile: D.kernels[D.nodes[j].kernel].tile, ops: opsOf(D.nodes[j]) }))
+    : D.kernels.map((k, i) => { const at = calls.filter(j => D.nodes[j].kernel === i); return sums(at, { name: k.name, tile: k.tile, ops: at.length ? opsOf(D.nodes[at[0]]) : k.ops ?? [] }); });
+  const first = byCall ? [["Call", k => k.number, null, "num"], ["Nodes of the model", k => k.title, k => short(k.title, 70)]] : [["Kernel", k => k.name]];
+  const columns = [...first, ["Ops", k => k.ops.join(" "), k => short(k.ops.join(" "), 120)], ["Tile", k => k.tile ?? "", null, "tile"], ...(byCall ? [] : [["Calls", k => k.at.length, null, "num"]]), ["Work", k => k.flops, k => k.flops ? `${flops(k.flops)}FLOP` : "", "num"], ["Traffic", k => k.bytes, k => bytes(k.bytes), "num"]];
   columns.push(["Predicted", k => k.predicted, k => micros(k.predicted), D.measured ? "num" : "bar"]);
-  const all = f => D.nodes.reduce((a, n) => a + (n[f] ?? 0), 0);
-  table("kernels", columns, list, k => k.at, lead(`${D.kernels.length} kernels`, `${D.nodes.filter(n => n.kernel != null).length} launches`, D.measured ? `${micros(all("us"))} measured` : "", `${micros(all("predicted"))} predicted`));
+  if (D.measured) columns.push(["Measured", k => k.us, k => micros(k.us), "bar"]);
+  const by = D.measured ? "us" : "predicted";
+  columns.push(["Share", k => k[by], k => total[by] ? `${(k[by] / total[by] * 100).toFixed(1)} %` : "", "num"]);
+  if (D.measured) columns.push(["Ratio", k => k.ratio, k => k.ratio == null ? "" : k.ratio >= 10 ? k.ratio.toFixed(0) : k.ratio.toFixed(2), "num"]);
+  const cores = D.cores ? ` for ${D.cores} ${D.cores === 1 ? "core" : "cores"}` : "", threads = D.threads ? ` on ${D.threads} ${D.threads === 1 ? "thread" : "threads"}` : "";
+  const top = lead(`${D.kernels.length} kernels`, `${calls.length} calls`, `${micros(total.predicted)} predicted${cores}`, D.measured ? `${micros(total.us)} measured${threads}` : "", D.measured && total.predicted ? `${(total.us / total.predicted).toFixed(2)} times the prediction` : "");
+  const change = make("button", { class: "change", "aria-pressed": byCall, onclick: () => { byCall = !byCall; kernelTable(); } }, "Every call");
+  top.append(change);
+  table(byCall ? "calls" : "kernels", columns, list, k => k.at, top, "kernels");
 }
 
 function weightTable() {
@@ -79,7 +93,7 @@ function tip(e, text) {
 
 function search(text) {
   const q = text.trim().toLowerCase(), hits = $("hits");
-  const found = q ? D.nodes.flatMap((n, i) => [n.title, label(n), ...opsOf(n), ...n.writes.map(s => D.slots[s]), n.kernel == null ? "" : D.kernels[n.kernel].name].some(s => s.toLowerCase().includes(q)) ? [i] : []) : [];
+  const found = q ? D.nodes.flatMap((n, i) => [n.title, label(n), ...opsOf(n), ...(n.parts ?? []).flat(), ...n.writes.map(s => D.slots[s]), n.kernel == null ? "" : D.kernels[n.kernel].name].some(s => s.toLowerCase().includes(q)) ? [i] : []) : [];
   const set = new Set(found);
   boxes.forEach((b, i) => { b.g.classList.toggle("hit", set.has(i)); b.g.classList.toggle("dim", q !== "" && !set.has(i)); });
   hits.hidden = q === "";

@@ -2,12 +2,12 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use beiming_runtime::StepTime;
 use beiming_runtime::dims::Dims;
 use beiming_runtime::format::container::Artifact;
 use beiming_runtime::format::manifest::{HostOp, Manifest, Place, Side, Step};
 use serde_json::{Value, json};
 
+use super::Measured;
 use super::layout::layout;
 use super::sources::Sources;
 use crate::debug::DebugError;
@@ -36,7 +36,8 @@ struct Life {
 }
 
 /// Everything, as JSON.
-pub fn collect(artifact: &Artifact, sources: Option<&Sources>, times: Option<&[StepTime]>) -> Result<Value, DebugError> {
+pub fn collect(artifact: &Artifact, sources: Option<&Sources>, measured: Option<&Measured>) -> Result<Value, DebugError> {
+    let (times, threads) = (measured.map(|m| m.times.as_slice()), measured.map(|m| m.threads));
     let m = artifact.manifest()?;
     // An artifact of another version has another report; the page then shows what the manifest says.
     let explanation: Explanation = artifact.section("report").and_then(|r| serde_json::from_slice(r).ok()).unwrap_or_default();
@@ -58,18 +59,23 @@ pub fn collect(artifact: &Artifact, sources: Option<&Sources>, times: Option<&[S
         Some(t.ns as f64 / 1e3)
     };
     let slot_type = |s: u32| m.slots.get(s as usize).map_or_else(String::new, |s| format!("{}[{}]", s.dtype, s.shape.join(", ")));
+    let made = |i: usize| sources.zip(i.checked_sub(steps.start)).and_then(|(s, i)| s.made(i));
     let node = |(i, n): (usize, &Node)| {
-        json!({
+        let mut doc = json!({
             "kind": n.kind, "title": n.title, "kernel": n.kernel, "within": n.within,
             "group": group(&explanation, n, &m, sources),
             "reads": n.reads, "writes": n.writes, "flops": n.flops, "bytes": n.bytes, "us": measured(i),
-        })
+        });
+        if let (Some(Value::Object(made)), Some(doc)) = (made(i), doc.as_object_mut()) {
+            doc.extend(made);
+        }
+        doc
     };
     let kernel = |(i, k): (usize, &beiming_runtime::format::manifest::Kernel)| {
         let name = k.symbol.split_once('_').map_or(k.symbol.as_str(), |x| x.1);
         json!({
             "name": name, "symbol": k.symbol, "scratch": k.scratch, "grid": k.grid,
-            "ops": sources.and_then(|s| s.ops.get(i)), "tile": tile(name),
+            "ops": sources.and_then(|s| s.ops(i)), "tile": tile(name),
         })
     };
     let weight = |(i, s): (usize, &beiming_runtime::format::manifest::Slot)| {
@@ -90,7 +96,7 @@ pub fn collect(artifact: &Artifact, sources: Option<&Sources>, times: Option<&[S
         "kernels": m.kernels.iter().enumerate().map(kernel).collect::<Vec<_>>(),
         "arena": { "bytes": m.arena, "without_reuse": m.arena_without_reuse, "lives": lives.iter().map(life).collect::<Vec<_>>() },
         "weights": m.slots.iter().enumerate().filter_map(weight).collect::<Vec<_>>(),
-        "measured": times.is_some(),
+        "measured": times.is_some(), "cores": sources.map(|s| s.cores), "threads": threads,
     }))
 }
 
@@ -99,9 +105,9 @@ pub fn collect(artifact: &Artifact, sources: Option<&Sources>, times: Option<&[S
 fn group(e: &Explanation, n: &Node, m: &Manifest, sources: Option<&Sources>) -> Option<usize> {
     let kernel = n.kernel? as usize;
     let name = m.kernels.get(kernel)?.symbol.split_once('_')?.1;
-    let ops = sources.and_then(|s| s.ops.get(kernel));
+    let ops = sources.and_then(|s| s.ops(kernel));
     let fit = |ops_of: &[String]| {
-        let same = ops.is_some_and(|o| o == ops_of);
+        let same = ops.is_some_and(|o| *o == *ops_of);
         let starts = ops_of.iter().any(|o| name.strip_prefix(o.as_str()).is_some_and(|r| r.starts_with('_')));
         2 * usize::from(same) + usize::from(starts)
     };

@@ -18,21 +18,31 @@ pub use sources::Sources;
 
 const PAGE: &str = include_str!("../../html/page.html");
 const STYLE: &str = include_str!("../../html/page.css");
-const SCRIPT: [&str; 4] = [
+const SCRIPT: [&str; 5] = [
     include_str!("../../html/base.js"),
     include_str!("../../html/graph.js"),
     include_str!("../../html/panel.js"),
+    include_str!("../../html/code.js"),
     include_str!("../../html/views.js"),
 ];
 
-/// The page. `sources` are those of the compilation that wrote the artifact; `times` are of one run.
+/// Times of one run.
+#[derive(Clone, Debug, Default)]
+pub struct Measured {
+    /// Of every step, in the order of the artifact.
+    pub times: Vec<StepTime>,
+    /// Threads it ran on.
+    pub threads: usize,
+}
+
+/// The page. `sources` are those of the compilation that wrote the artifact.
 ///
 /// # Errors
 /// [`DebugError::Run`] where the artifact is damaged.
-pub fn page(artifact: &Artifact, sources: Option<&Sources>, times: Option<&[StepTime]>) -> Result<String, DebugError> {
-    let data = data::collect(artifact, sources, times)?;
+pub fn page(artifact: &Artifact, sources: Option<&Sources>, measured: Option<&Measured>) -> Result<String, DebugError> {
+    let data = data::collect(artifact, sources, measured)?;
     let mut packed = vec![];
-    for i in 0..sources.map_or(0, |s| s.text.len()) {
+    for i in 0..sources.map_or(0, Sources::len) {
         packed.extend(sources.map(|s| s.packed(i)).transpose()?);
     }
     let title = data["model"].as_str().unwrap_or_default().to_string();

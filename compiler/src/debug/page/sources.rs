@@ -1,12 +1,14 @@
-//! What the compiler wrote for each kernel: the kernel's own text, LLVM IR, assembly. Packed, since a page may hold hundreds
-//! and shows one at a time.
+//! What the compiler wrote for each kernel, with what links its lines: the kernel's own text, LLVM IR, assembly, and for every
+//! launch the model's ops behind the expressions of its kernel. Packed, since a page may hold hundreds and shows one at a time.
 
 use std::io::{Cursor, Read, Write};
 
-use beiming_cpu::Code;
-use beiming_ir::plan::Program;
-use beiming_ir::text::print_kernel;
-use serde_json::json;
+use beiming_cpu::{Code, Listing, Listings};
+use beiming_ir::kernel::{BufId, Expr, Kernel, Stmt};
+use beiming_ir::plan::{Launch, Origin, Program, Step};
+use beiming_ir::text::{Located, print_kernel_located};
+use beiming_ir::types::DType;
+use serde_json::{Value, json};
 
 use crate::debug::DebugError;
 use crate::driver::{CompileError, Next, Product, Watch};
@@ -14,17 +16,35 @@ use crate::driver::{CompileError, Next, Product, Watch};
 /// Sources of every kernel, by position in the program.
 #[derive(Default)]
 pub struct Sources {
-    /// The kernel in the IR's text.
-    pub text: Vec<String>,
-    /// LLVM IR after LLVM's passes.
-    pub llvm: Vec<String>,
-    /// Assembly.
-    pub assembly: Vec<String>,
-    /// Ops of each kernel.
-    pub ops: Vec<Vec<String>>,
+    kernels: Vec<Written>,
+    /// Machine code's texts.
+    code: Vec<Listings>,
+    /// The launches among the steps, in the order of the steps, those of branches and loops after their own.
+    launches: Vec<Option<Made>>,
+    /// Cores that predictions are for.
+    pub cores: u32,
 }
 
-/// Keeps the sources of a compilation that it watches. The compilation must be asked for LLVM IR and assembly.
+/// A kernel's text.
+struct Written {
+    text: Located,
+    /// Ops of the kernel where nothing is known of a launch.
+    ops: Vec<String>,
+    /// Origins of its launches, each different one once.
+    origins: Vec<Value>,
+}
+
+/// What a launch is made of.
+struct Made {
+    /// Op, name of the model's node, its operator, its place.
+    parts: Value,
+    /// Those of the ops that left something in the kernel.
+    does: Vec<u32>,
+    /// Position among the origins of its kernel.
+    origin: usize,
+}
+
+/// Keeps the sources of a compilation that it watches. The compilation must be asked for origins.
 impl Watch for Sources {
     fn product(&mut self, product: Product<'_>) -> Result<Next, CompileError> {
         match product {
@@ -38,31 +58,122 @@ impl Watch for Sources {
 
 impl Sources {
     fn program(&mut self, p: &Program) {
-        self.text = p.kernels.iter().map(print_kernel).collect();
-        self.ops = p.kernels.iter().map(|k| k.ops.clone()).collect();
+        let written = |k: &Kernel| Written { text: print_kernel_located(k), ops: k.ops.clone(), origins: vec![] };
+        self.kernels = p.kernels.iter().map(written).collect();
+        self.cores = p.target.cores;
+        self.steps(p, &p.plan.steps);
+    }
+
+    fn steps(&mut self, p: &Program, list: &[Step]) {
+        for s in list {
+            let made = if let Step::Launch(l) = s { self.launch(p, l) } else { None };
+            self.launches.push(made);
+            match s {
+                Step::If { then, otherwise, .. } => {
+                    self.steps(p, then);
+                    self.steps(p, otherwise);
+                }
+                Step::Loop { body, .. } => self.steps(p, body),
+                _ => {}
+            }
+        }
+    }
+
+    fn launch(&mut self, p: &Program, l: &Launch) -> Option<Made> {
+        let (k, written) = (p.kernels.get(l.kernel as usize)?, self.kernels.get_mut(l.kernel as usize)?);
+        // A program that was read from its text has no origins.
+        if l.origin.ops.is_empty() {
+            return None;
+        }
+        let origins = origins(k, &l.origin);
+        let origin = written.origins.iter().position(|o| *o == origins).unwrap_or_else(|| {
+            written.origins.push(origins);
+            written.origins.len() - 1
+        });
+        let part = |(op, loc): &(String, beiming_ir::graph::Loc)| json!([op, *loc.name, *loc.op, *loc.place]);
+        let mut does: Vec<u32> = l.origin.exprs.iter().chain(&*l.origin.buffers).flatten().copied().collect();
+        does.sort_unstable();
+        does.dedup();
+        Some(Made { parts: l.origin.ops.iter().map(part).collect(), does, origin })
     }
 
     fn code(&mut self, c: &Code) {
-        let llvm = c.llvm_ir.as_deref().unwrap_or_default();
-        let assembly = c.assembly.as_deref().unwrap_or_default();
-        // A function runs from its head to a brace at the start of a line, or to the directive that tells its size.
-        let between = |text: &str, head: String, end: &str| {
-            let start = text.find(&head)?;
-            let stop = text[start..].find(end).map_or(text.len(), |e| start + e + end.len());
-            Some(text[start..stop].trim_end().to_string())
-        };
-        let of = |s: &String| between(llvm, format!("define hidden void @{s}("), "\n}\n").unwrap_or_default();
-        self.llvm = c.symbols.iter().map(of).collect();
-        let of = |s: &String| between(assembly, format!("\n{s}:"), "\n\t.size").unwrap_or_default();
-        self.assembly =
-            c.symbols.iter().map(of).map(|t| t.trim_start().trim_end_matches(".size").trim_end().to_string()).collect();
+        self.code.clone_from(&c.listings);
+    }
+
+    /// Number of kernels.
+    pub fn len(&self) -> usize {
+        self.kernels.len()
+    }
+
+    /// The ops of kernel `i`, as it names them.
+    pub fn ops(&self, i: usize) -> Option<&[String]> {
+        self.kernels.get(i).map(|k| k.ops.as_slice())
+    }
+
+    /// What step `i` is made of: its ops with their sources, those with code in the kernel, and which of the origins of its kernel
+    /// are its.
+    pub fn made(&self, i: usize) -> Option<Value> {
+        let m = self.launches.get(i)?.as_ref()?;
+        Some(json!({ "parts": m.parts, "does": m.does, "origin": m.origin }))
     }
 
     /// The sources of kernel `i`, packed: a JSON object, deflated, in base 64.
     pub fn packed(&self, i: usize) -> Result<String, DebugError> {
-        let get = |v: &Vec<String>| v.get(i).cloned().unwrap_or_default();
-        let doc = json!({ "ir": get(&self.text), "llvm": get(&self.llvm), "asm": get(&self.assembly) }).to_string();
-        Ok(base64(&deflate(doc.as_bytes())?))
+        let Some(k) = self.kernels.get(i) else { return Ok(String::new()) };
+        let spans: Vec<u32> = k.text.spans.iter().flat_map(|s| [s.line, s.from, s.to, s.expr.0]).collect();
+        let code = self.code.get(i);
+        let listing = |l: Option<&Listing>| {
+            // Lines count from 1; an expression of its own that the kernel does not have belongs to its statement.
+            let at = l.iter().flat_map(|l| &l.origins).flat_map(|o| match o {
+                Some(o) => [i64::from(o.line), o.expr.map_or(-1, |e| i64::from(e.0))],
+                None => [0, -1],
+            });
+            json!({ "text": l.map_or("", |l| l.text.trim_end()), "at": at.collect::<Vec<i64>>() })
+        };
+        let doc = json!({
+            "ir": { "text": k.text.text.trim_end(), "statements": k.text.statements, "spans": spans },
+            "llvm": listing(code.map(|c| &c.llvm_ir)), "asm": listing(code.map(|c| &c.assembly)),
+            "origins": k.origins,
+        });
+        Ok(base64(&deflate(doc.to_string().as_bytes())?))
+    }
+}
+
+/// For every expression and every statement (outer before inner) the ops it was made for, as positions among the launch's.
+fn origins(k: &Kernel, o: &Origin) -> Value {
+    let of = |e: usize| o.exprs.get(e).map_or(&[][..], Vec::as_slice);
+    // Loop variables, extents and small numbers of addresses are of all ops and of none.
+    let neutral = |e: &Expr| match e {
+        Expr::Var(_) | Expr::Dim(_) => true,
+        Expr::Const(c) => c.dtype == DType::I64,
+        _ => false,
+    };
+    let exprs: Vec<&[u32]> = k.exprs.iter().enumerate().map(|(i, e)| if neutral(e) { &[][..] } else { of(i) }).collect();
+    let buffer = |b: &BufId| o.buffers.get(b.index()).map_or(&[][..], Vec::as_slice);
+    let mut statements = vec![];
+    walk(&k.body, &mut |s| {
+        statements.push(match s {
+            Stmt::Vector { dst, value, reduce } => {
+                let value = exprs.get(value.index()).copied().unwrap_or_default();
+                if reduce.is_some() || value.is_empty() { buffer(&dst.buffer) } else { value }
+            }
+            Stmt::Copy { dst, .. } => buffer(&dst.buffer),
+            Stmt::Mma { acc, .. } => buffer(acc),
+            _ => &[],
+        });
+    });
+    json!({ "exprs": exprs, "statements": statements })
+}
+
+fn walk<'a>(body: &'a [Stmt], f: &mut impl FnMut(&'a Stmt)) {
+    for s in body {
+        f(s);
+        match s {
+            Stmt::For { body, .. } => walk(body, f),
+            Stmt::If { then, .. } => walk(then, f),
+            _ => {}
+        }
     }
 }
 
@@ -105,18 +216,5 @@ mod tests {
         for (plain, want) in [("", ""), ("f", "Zg=="), ("fo", "Zm8="), ("foo", "Zm9v"), ("foobar", "Zm9vYmFy")] {
             assert_eq!(base64(plain.as_bytes()), want);
         }
-    }
-
-    #[test]
-    fn functions_are_found_in_the_texts() {
-        let mut s = Sources::default();
-        s.code(&Code {
-            library: vec![],
-            symbols: vec!["k0".into(), "k1".into()],
-            llvm_ir: Some("x\ndefine hidden void @k0(ptr) {\n  ret\n}\n\ndefine hidden void @k1(ptr) {\n  no\n}\n".into()),
-            assembly: Some("\t.type\tk0\nk0:\n\tret\n.L:\n\t.size\tk0, .L-k0\nk1:\n\tnop\n\t.size\tk1\n".into()),
-        });
-        assert_eq!(s.llvm, ["define hidden void @k0(ptr) {\n  ret\n}", "define hidden void @k1(ptr) {\n  no\n}"]);
-        assert_eq!(s.assembly, ["k0:\n\tret\n.L:", "k1:\n\tnop"]);
     }
 }
