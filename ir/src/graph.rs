@@ -41,11 +41,17 @@ pub struct Loc {
     pub op: Arc<str>,
     /// Place in the source, for example `graph/node 17` or `file.mlir:3:5`. May be empty.
     pub place: Arc<str>,
-    /// Of a fused group, the source of each of its ops in order; empty elsewhere. The text form leaves it out.
+    /// Of a fused group, the source of each of its ops in order; of another node that a rewrite made for its neighbour's sake, the
+    /// source of the op it stands for; else empty. The text form leaves it out.
     pub parts: Arc<[Loc]>,
 }
 
 impl Loc {
+    /// True where nothing is known of the node itself.
+    pub fn is_empty(&self) -> bool {
+        self.name.is_empty() && self.op.is_empty() && self.place.is_empty()
+    }
+
     /// A source of its own, not a group's.
     pub fn new(name: impl Into<Arc<str>>, op: impl Into<Arc<str>>, place: impl Into<Arc<str>>) -> Loc {
         Loc { name: name.into(), op: op.into(), place: place.into(), parts: Arc::default() }

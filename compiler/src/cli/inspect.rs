@@ -23,6 +23,18 @@ pub struct Args {
     #[cfg(feature = "compile")]
     #[arg(long, value_name = "SYMBOL=VALUE")]
     pub dim: Vec<String>,
+    /// Value of an input of a model that never changes: `sr=16000`.
+    #[cfg(feature = "compile")]
+    #[arg(long, value_name = "INPUT=VALUE")]
+    pub value: Vec<String>,
+    /// Weights for inputs of the same names, from a .safetensors or .npz file.
+    #[cfg(feature = "compile")]
+    #[arg(long, value_name = "FILE")]
+    pub bind: Vec<PathBuf>,
+    /// The function of a StableHLO module. [default: `main`, or the only public one]
+    #[cfg(feature = "compile")]
+    #[arg(long, value_name = "NAME")]
+    pub function: Option<String>,
     /// Open external data of a model through links.
     #[cfg(feature = "compile")]
     #[arg(long)]

@@ -63,7 +63,16 @@ class Written {
   /** The lit parts of a line of the kernel, as `[from, to]`. */
   litParts(i) {
     if (!pick) return [];
-    if (pick.op != null) return this.runs(i).filter(r => r.ops.includes(pick.op) && r.text.trim() && (r.span >= 0 || this.doc.statement.has(i + 1))).map(r => [r.at + r.text.search(/\S/), r.at + r.text.trimEnd().length]);
+    if (pick.op != null) {
+      const parts = this.runs(i).filter(r => r.ops.includes(pick.op) && r.text.trim() && (r.span >= 0 || this.doc.statement.has(i + 1))).map(r => [r.at + r.text.search(/\S/), r.at + r.text.trimEnd().length]);
+      // Parts with nothing but a gap between them are one.
+      return parts.reduce((out, p) => {
+        const last = out[out.length - 1];
+        if (last && !this.doc.ir.lines[i].slice(last[1], p[0]).trim()) last[1] = p[1];
+        else out.push(p);
+        return out;
+      }, []);
+    }
     const indent = this.doc.ir.lines[i].search(/\S/);
     if (pick.exprs == null || this.nowhere()) return i + 1 === pick.line ? [[indent, this.doc.ir.lines[i].length]] : [];
     return this.doc.spans[i].filter(s => this.meant(i + 1, s.expr)).map(s => [s.from, s.to]);
@@ -185,7 +194,7 @@ function chips(n) {
   return n.parts.map(([op, name, source, place], i) => {
     const codeless = !n.does.includes(i);
     const what = [name && `node ${name}`, source, place, codeless ? "leaves no code of its own in this kernel" : ""].filter(Boolean).join("\n");
-    return make("button", { class: n.family, "data-part": i, "data-op": op, "aria-pressed": "false", disabled: codeless, title: what, onclick: () => light(pick?.op === i ? null : { op: i }) }, op, name ? make("small", {}, short(name, 40)) : null);
+    return make("button", { class: n.family, "data-part": i, "data-op": op, "aria-pressed": "false", disabled: codeless, title: what, onclick: () => light(pick?.op === i ? null : { op: i }) }, op, name ? make("small", {}, tail(name, 44)) : null);
   });
 }
 

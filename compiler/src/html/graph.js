@@ -50,7 +50,7 @@ function drawBox(i) {
   if (share > 0) parts.push(make("rect", { class: "heat", x: 1, y: HEAD - 5, width: Math.max(2, (BOX - 2) * share), height: 4 }));
   parts.push(make("rect", { class: "mark", width: 4, height: h, rx: 2 }));
   const t = time ? micros(time) : "";
-  const title = make("text", { y: 17 }, short(opened.has(i) && n.title ? n.title : label(n), 30));
+  const title = make("text", { y: 17 }, short(opened.has(i) && n.title ? n.title : label(n), 26));
   parts.push(make("svg", { x: 13, width: BOX - 19, height: HEAD }, title));
   parts.push(make("text", { x: 13, y: 32, class: "sub" }, short(resultType(n), t ? 23 : 33)));
   parts.push(make("text", { x: BOX - 8, y: 32, class: "sub time" }, t));

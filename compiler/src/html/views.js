@@ -26,6 +26,8 @@ function table(id, columns, list, nodesOf, lead, place = id) {
 }
 const lead = (big, ...rest) => make("p", { class: "lead" }, make("b", {}, big), ...rest.map(r => make("span", {}, r)));
 
+/** A kernel's name, to be broken between its parts. */
+const wrapped = name => make("span", {}, ...name.split(/(?<=_)(?=[^_])/).flatMap((p, i) => i ? [make("wbr"), p] : [p]));
 let byCall = false;
 function kernelTable() {
   const sums = (at, extra) => {
@@ -37,7 +39,7 @@ function kernelTable() {
   const calls = D.nodes.flatMap((n, j) => n.kernel == null ? [] : [j]);
   const list = byCall ? calls.map((j, i) => sums([j], { name: D.kernels[D.nodes[j].kernel].name, title: D.nodes[j].title, number: i + 1, tile: D.kernels[D.nodes[j].kernel].tile, ops: opsOf(D.nodes[j]) }))
     : D.kernels.map((k, i) => { const at = calls.filter(j => D.nodes[j].kernel === i); return sums(at, { name: k.name, tile: k.tile, ops: at.length ? opsOf(D.nodes[at[0]]) : k.ops ?? [] }); });
-  const first = byCall ? [["Call", k => k.number, null, "num"], ["Nodes of the model", k => k.title, k => short(k.title, 70)]] : [["Kernel", k => k.name]];
+  const first = byCall ? [["Call", k => k.number, null, "num"], ["Nodes of the model", k => k.title, k => short(k.title, 70)]] : [["Kernel", k => k.name, k => wrapped(k.name)]];
   const columns = [...first, ["Ops", k => k.ops.join(" "), k => short(k.ops.join(" "), 120)], ["Tile", k => k.tile ?? "", null, "tile"], ...(byCall ? [] : [["Calls", k => k.at.length, null, "num"]]), ["Work", k => k.flops, k => k.flops ? `${flops(k.flops)}FLOP` : "", "num"], ["Traffic", k => k.bytes, k => bytes(k.bytes), "num"]];
   columns.push(["Predicted", k => k.predicted, k => micros(k.predicted), D.measured ? "num" : "bar"]);
   if (D.measured) columns.push(["Measured", k => k.us, k => micros(k.us), "bar"]);

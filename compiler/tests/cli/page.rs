@@ -24,6 +24,11 @@ fn the_page_shows_models_and_artifacts_the_same_every_time() {
     let kinds: Vec<&str> = nodes.iter().filter_map(|n| n["kind"].as_str()).collect();
     assert_eq!(kinds, ["input", "kernel", "output"]);
     assert_eq!(of_model["groups"][nodes[1]["group"].as_u64().expect("a group") as usize]["ops"][0], "matmul");
+    // What the kernel is made of, each op with its node.
+    let parts: Vec<&str> = nodes[1]["parts"].as_array().expect("parts").iter().filter_map(|p| p[0].as_str()).collect();
+    assert_eq!(parts[0], "matmul");
+    assert!(nodes[1]["parts"].as_array().expect("parts").iter().any(|p| p[1] == "fc"), "{}", nodes[1]);
+    assert!(nodes[1]["does"].as_array().expect("ops with code").contains(&serde_json::json!(0)));
     assert_eq!(of_model["edges"], serde_json::json!([[0, 1, 0], [1, 2, 1]]));
     let packed: Vec<String> = serde_json::from_str(element(&page, "sources")).expect("JSON");
     assert!(packed.len() == 1 && packed[0].len() > 100);

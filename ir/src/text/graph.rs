@@ -44,7 +44,7 @@ fn print(g: &Graph, head: &str, pad: &str, out: &mut String, sink: &mut Sink<'_>
         if !n.outputs.is_empty() {
             let _ = write!(out, " : {}", list(&n.outputs, |v| g.ty(*v).to_string()));
         }
-        if n.loc != Loc::default() {
+        if !n.loc.is_empty() {
             let _ = write!(out, " @ {} {} {}", escape(&n.loc.name), escape(&n.loc.op), escape(&n.loc.place));
         }
         out.push('\n');

@@ -12,7 +12,7 @@ use super::builder::{KernelBuilder, Operand, store, store_if};
 use super::inline::Inliner;
 use super::reduce::{Reduction, accumulator, otherwise, reduction};
 use super::region::{self, Simple};
-use super::rows::{KEPT, REDUCED, Rows};
+use super::rows::{Rows, roles};
 use super::traverse::Traversal;
 
 /// A fold: what is walked over, and which element a place of it reads.
@@ -36,7 +36,7 @@ pub fn reduce_with(cx: &mut BodyCx, anchor: usize) -> Result<(), String> {
     let region = region::find(cx, *region)?;
     let shape = cx.ty(node.args[0]).shape.clone();
     let f = Fold {
-        roles: (0..shape.len()).map(|a| if axes.contains(&a) { REDUCED } else { KEPT }).collect(),
+        roles: roles(shape.len(), |a| axes.contains(&a)),
         shape,
         result: &|index| (0..index.len()).filter(|a| !axes.contains(a)).map(|a| index[a]).collect(),
         value: &|inl, kb, k, index, guard| inl.guarded(kb, node.args[k], index, guard),
@@ -53,7 +53,7 @@ pub fn window_reduce(cx: &mut BodyCx, anchor: usize, root: Arg, dst: Operand) ->
     let out = cx.types[anchor].shape.clone();
     let rank = data.rank();
     let shape = [out.clone(), p.window.iter().map(|w| Dim::from(*w)).collect()].concat();
-    let roles = (0..2 * rank).map(|a| if a < rank { KEPT } else { REDUCED }).collect();
+    let roles = roles(2 * rank, |a| a >= rank);
     let init = |k: usize| node.args[node.args.len() / 2 + k];
     let value = |inl: &mut Inliner, kb: &mut KernelBuilder, k: usize, index: &[ExprId], guard: Option<ExprId>| {
         let (at, inside) = source(kb, p, &data.shape, index);

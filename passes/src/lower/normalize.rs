@@ -7,8 +7,8 @@ use beiming_ir::types::{DType, Dim};
 
 use super::body::BodyCx;
 use super::builder::{Operand, accumulate, store};
-use super::reduce::{accumulator, finish_row};
-use super::rows::{KEPT, Point, REDUCED, RowKernel, Rows};
+use super::reduce::{accumulator, finish_row, mean};
+use super::rows::{Point, RowKernel, Rows, roles};
 use super::traverse::Traversal;
 
 /// What the two families share: a row of inputs, and a result for each.
@@ -66,7 +66,7 @@ impl RowOp {
 pub fn softmax(cx: &mut BodyCx, anchor: usize, root: Arg, dst: Operand) -> Result<(), String> {
     let Op::Softmax { axis, log } = cx.body.nodes[anchor].op else { return Err("not a softmax".into()) };
     let op = RowOp::new(cx, anchor, root, dst);
-    let roles: Vec<u8> = (0..op.shape.len()).map(|a| if a == axis { REDUCED } else { KEPT }).collect();
+    let roles = roles(op.shape.len(), |a| a == axis);
     let walk = op.walk(cx, &roles)?;
     let rows = Rows::choose(cx, &walk, op.acc, false);
     let panel_size = rows.panel(cx);
@@ -152,7 +152,7 @@ fn read(k: &mut RowKernel, panel: Option<BufId>, op: &RowOp, p: &Point) -> Resul
 pub fn norm(cx: &mut BodyCx, anchor: usize, root: Arg, dst: Operand) -> Result<(), String> {
     let Op::Norm { kind, axis, eps } = cx.body.nodes[anchor].op else { return Err("not a normalisation".into()) };
     let op = RowOp::new(cx, anchor, root, dst);
-    let roles: Vec<u8> = (0..op.shape.len()).map(|a| if a >= axis { REDUCED } else { KEPT }).collect();
+    let roles = roles(op.shape.len(), |a| a >= axis);
     let walk = op.walk(cx, &roles)?;
     let rows = Rows::choose(cx, &walk, op.acc, false);
     let panel_size = rows.panel(cx).filter(|_| op.costly());
@@ -226,6 +226,5 @@ pub fn norm(cx: &mut BodyCx, anchor: usize, root: Arg, dst: Operand) -> Result<(
 
 fn divided(k: &mut RowKernel, sum: ExprId, count: &Dim, acc: DType) -> ExprId {
     let n = k.kb.dim(count);
-    let n = k.kb.cast(acc, n);
-    k.kb.binary(BinaryOp::Div, sum, n)
+    mean(&mut k.kb, sum, n, acc)
 }

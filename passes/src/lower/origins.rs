@@ -8,6 +8,8 @@ use beiming_ir::graph::{Loc, Node};
 use beiming_ir::ops::Body;
 use beiming_ir::plan::Origin;
 
+use super::body::is_anchor;
+
 /// Stands for the anchor until it is known.
 const ANCHOR: u32 = u32::MAX;
 
@@ -70,7 +72,16 @@ impl Origins {
     }
 
     /// For a launch: with the ops of `body`, which `node` holds.
-    pub(super) fn of_node(self, body: &Body, node: &Node) -> Origin {
+    pub(super) fn of_node(mut self, body: &Body, node: &Node) -> Origin {
+        // A lowering may write the body anew, longer (a recurrence): what it adds is the anchor's.
+        let anchor = body.nodes.iter().position(|n| is_anchor(&n.op)).map(|a| a as u32);
+        for set in self.exprs.iter_mut().chain(self.buffers.values_mut()) {
+            let before = set.len();
+            set.retain(|n| (*n as usize) < body.nodes.len());
+            if let Some(a) = anchor.filter(|_| set.len() < before) {
+                insert(set, a);
+            }
+        }
         let whole = Loc { parts: Arc::default(), ..node.loc.clone() };
         // A node that was fused otherwise than its source tells has only the source of the whole.
         let parts = (node.loc.parts.len() == body.nodes.len()).then_some(&node.loc.parts);

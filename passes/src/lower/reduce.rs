@@ -8,7 +8,7 @@ use beiming_ir::types::{DType, Dim};
 use super::body::BodyCx;
 use super::builder::{KernelBuilder, Operand, accumulate, store, store_if};
 use super::inline::Inliner;
-use super::rows::{KEPT, REDUCED, Rows};
+use super::rows::{Rows, roles};
 use super::traverse::Traversal;
 
 /// A reduction: what is reduced and how the result is made of it.
@@ -108,7 +108,7 @@ pub fn lower(cx: &mut BodyCx, anchor: usize, root: Arg, dst: Operand) -> Result<
     let Op::Reduce { op, axes, keep } = &node.op else { return Err("not a reduction".into()) };
     let data = cx.ty(node.args[0]).clone();
     let shape = data.shape.clone();
-    let roles = (0..shape.len()).map(|a| if axes.contains(&a) { REDUCED } else { KEPT }).collect();
+    let roles = roles(shape.len(), |a| axes.contains(&a));
     let acc = accumulator(data.dtype);
     let count = axes.iter().fold(Dim::Known(1), |n, &a| n * shape[a].clone());
     let flops = data.numel() + cx.elementwise_flops();
@@ -136,8 +136,7 @@ pub fn lower(cx: &mut BodyCx, anchor: usize, root: Arg, dst: Operand) -> Result<
         finish: &|kb, sum, _| {
             let v = if *op == ReduceOp::Mean {
                 let n = kb.dim(&count);
-                let n = kb.cast(acc, n);
-                kb.binary(BinaryOp::Div, sum, n)
+                mean(kb, sum, n, acc)
             } else {
                 sum
             };
@@ -146,6 +145,12 @@ pub fn lower(cx: &mut BodyCx, anchor: usize, root: Arg, dst: Operand) -> Result<
         flops,
     };
     reduction(cx, &r, root, dst)
+}
+
+/// `sum / count` in `acc`; `count` may be of another type.
+pub fn mean(kb: &mut KernelBuilder, sum: ExprId, count: ExprId, acc: DType) -> ExprId {
+    let n = kb.cast(acc, count);
+    kb.binary(BinaryOp::Div, sum, n)
 }
 
 /// `guard ? value : other`, for a value whose reads are guarded already.

@@ -19,6 +19,11 @@ pub const KEPT: u8 = 0;
 /// Role of a reduced axis.
 pub const REDUCED: u8 = 1;
 
+/// The role of each of `rank` axes: `REDUCED` where `reduced` says so.
+pub fn roles(rank: usize, reduced: impl Fn(usize) -> bool) -> Vec<u8> {
+    (0..rank).map(|a| if reduced(a) { REDUCED } else { KEPT }).collect()
+}
+
 /// How the lanes run.
 #[derive(Clone, Copy, PartialEq, Debug)]
 enum Lanes {

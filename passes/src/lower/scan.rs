@@ -7,7 +7,7 @@ use beiming_ir::types::{DType, Dim};
 use super::body::BodyCx;
 use super::builder::{Operand, accumulate, store};
 use super::reduce::{accumulator, finish_row};
-use super::rows::{KEPT, REDUCED, Rows};
+use super::rows::{Rows, roles};
 use super::traverse::Traversal;
 
 /// Lowers `ArgReduce` in two sweeps: the extreme, then the first (or last) place that has it. A NaN is the extreme where
@@ -18,7 +18,7 @@ pub fn arg_reduce(cx: &mut BodyCx, anchor: usize, root: Arg, dst: Operand) -> Re
     let data = cx.ty(node.args[0]).clone();
     let ty = cx.ty(root).clone();
     let shape = data.shape.clone();
-    let roles: Vec<u8> = (0..shape.len()).map(|a| if a == axis { REDUCED } else { KEPT }).collect();
+    let roles = roles(shape.len(), |a| a == axis);
     let result = |zero: ExprId, index: &[ExprId]| -> Vec<ExprId> {
         let mut at = index.to_vec();
         if keep {
@@ -82,7 +82,7 @@ pub fn cumulative(cx: &mut BodyCx, anchor: usize, root: Arg, dst: Operand) -> Re
     let data = cx.ty(node.args[0]).clone();
     let ty = cx.ty(root).clone();
     let shape = data.shape.clone();
-    let roles: Vec<u8> = (0..shape.len()).map(|a| if a == c.axis { REDUCED } else { KEPT }).collect();
+    let roles = roles(shape.len(), |a| a == c.axis);
     let walk = Traversal::find(cx, &shape, &roles, &|inl, kb, index| {
         let v = inl.value(kb, node.args[0], index)?;
         let dummy = kb.number(data.dtype, 0.0);

@@ -7,8 +7,8 @@ use beiming_ir::types::{DType, Dim};
 
 use super::body::BodyCx;
 use super::builder::{KernelBuilder, Operand};
-use super::reduce::{Reduction, accumulator, otherwise, reduction};
-use super::rows::{KEPT, REDUCED};
+use super::reduce::{Reduction, accumulator, mean, otherwise, reduction};
+use super::rows::roles;
 
 /// Lowers `MatMul`, `Conv`, `ConvTranspose` or `Pool` element by element.
 pub fn lower(cx: &mut BodyCx, anchor: usize, root: Arg, dst: Operand) -> Result<(), String> {
@@ -31,6 +31,14 @@ fn product(kb: &mut KernelBuilder, acc: DType, a: ExprId, b: ExprId) -> ExprId {
     kb.binary(BinaryOp::Mul, a, b)
 }
 
+/// Position in the data, along one axis, of a tap of the window at an output position: `output * stride + tap * dilation - low`.
+fn tap(kb: &mut KernelBuilder, (output, stride): (ExprId, usize), (tap, dilation): (ExprId, usize), low: i64) -> ExprId {
+    let i = kb.scale(output, &Dim::from(stride));
+    let t = kb.scale(tap, &Dim::from(dilation));
+    let i = kb.add(i, t);
+    kb.offset(i, &Dim::Known(-low))
+}
+
 fn matmul(cx: &mut BodyCx, anchor: usize, root: Arg, dst: Operand) -> Result<(), String> {
     let args = cx.body.nodes[anchor].args.clone();
     let (a, b) = (cx.ty(args[0]).shape.clone(), cx.ty(args[1]).shape.clone());
@@ -39,8 +47,7 @@ fn matmul(cx: &mut BodyCx, anchor: usize, root: Arg, dst: Operand) -> Result<(),
     let acc = sum_type(result.dtype);
     let mut shape = result.shape.clone();
     shape.push(depth.clone());
-    let mut roles = vec![KEPT; result.rank()];
-    roles.push(REDUCED);
+    let roles = roles(shape.len(), |a| a == result.rank());
     // Leading axes broadcast: an argument's axis of extent one stays at zero.
     let leading = |kb: &mut KernelBuilder, of: &[Dim], index: &[ExprId]| -> Vec<ExprId> {
         let (n, lead) = (of.len() - 2, index.len() - 3);
@@ -96,7 +103,7 @@ fn conv(cx: &mut BodyCx, anchor: usize, root: Arg, dst: Operand) -> Result<(), S
     let kept = shape.len();
     shape.extend(w[..spatial].iter().cloned());
     shape.push(depth.clone());
-    let roles = (0..shape.len()).map(|a| if a < kept { KEPT } else { REDUCED }).collect();
+    let roles = roles(shape.len(), |a| a >= kept);
     let taps = w[..spatial].iter().fold(depth.clone(), |a, d| a * d.clone());
     let channels = Dim::from(c.groups) * depth.clone();
     let r = Reduction {
@@ -112,10 +119,7 @@ fn conv(cx: &mut BodyCx, anchor: usize, root: Arg, dst: Operand) -> Result<(), S
             let mut at = vec![index[0]];
             let mut inside = guard;
             for s in 0..spatial {
-                let i = kb.scale(index[1 + s], &Dim::from(c.strides[s]));
-                let t = kb.scale(index[kept + s], &Dim::from(c.dilations[s]));
-                let i = kb.add(i, t);
-                let i = kb.offset(i, &Dim::Known(-c.pads[s].0));
+                let i = tap(kb, (index[1 + s], c.strides[s]), (index[kept + s], c.dilations[s]), c.pads[s].0);
                 let g = kb.inside(i, &x[1 + s]);
                 inside = kb.and(inside, g);
                 at.push(i);
@@ -157,7 +161,7 @@ fn conv_transpose(cx: &mut BodyCx, anchor: usize, root: Arg, dst: Operand) -> Re
     let kept = shape.len();
     shape.extend(w[..spatial].iter().cloned());
     shape.push(depth.clone());
-    let roles = (0..shape.len()).map(|a| if a < kept { KEPT } else { REDUCED }).collect();
+    let roles = roles(shape.len(), |a| a >= kept);
     // Each input element meets each tap once.
     let flops = x.iter().chain(&w[..spatial]).fold(each.clone() * Dim::Known(2), |a, d| a * d.clone());
     let r = Reduction {
@@ -218,7 +222,7 @@ fn pool(cx: &mut BodyCx, anchor: usize, root: Arg, dst: Operand) -> Result<(), S
     let kept = result.rank();
     let mut shape = result.shape.clone();
     shape.extend(p.window.iter().map(|&k| Dim::from(k)));
-    let roles = (0..shape.len()).map(|a| if a < kept { KEPT } else { REDUCED }).collect();
+    let roles = roles(shape.len(), |a| a >= kept);
     let op = if p.kind == PoolKind::Max { ReduceOp::Max } else { ReduceOp::Sum };
     let taps: Dim = p.window.iter().fold(Dim::Known(1), |a, &k| a * Dim::from(k));
     let r = Reduction {
@@ -230,10 +234,7 @@ fn pool(cx: &mut BodyCx, anchor: usize, root: Arg, dst: Operand) -> Result<(), S
             let mut at = index[..kept].to_vec();
             let mut inside = guard;
             for s in 0..spatial {
-                let i = kb.scale(index[1 + s], &Dim::from(p.strides[s]));
-                let t = kb.scale(index[kept + s], &Dim::from(p.dilations[s]));
-                let i = kb.add(i, t);
-                let i = kb.offset(i, &Dim::Known(-p.pads[s].0));
+                let i = tap(kb, (index[1 + s], p.strides[s]), (index[kept + s], p.dilations[s]), p.pads[s].0);
                 let g = kb.inside(i, &x[1 + s]);
                 inside = kb.and(inside, g);
                 at[1 + s] = i;
@@ -268,8 +269,7 @@ fn pool(cx: &mut BodyCx, anchor: usize, root: Arg, dst: Operand) -> Result<(), S
                         n = kb.binary(BinaryOp::Mul, n, c);
                     }
                     let n = if padded_everywhere(kb, n) { kb.dim(&taps) } else { n };
-                    let n = kb.cast(acc, n);
-                    kb.binary(BinaryOp::Div, sum, n)
+                    mean(kb, sum, n, acc)
                 }
                 PoolKind::Lp { p } if p.get() == 1.0 => sum,
                 PoolKind::Lp { p } if p.get() == 2.0 => kb.unary(UnaryOp::Sqrt, sum),

@@ -8,6 +8,7 @@ use beiming_ir::types::{DType, Dim, TensorType};
 use egg::{Analysis, DidMerge, EGraph, Id};
 
 use super::language::{ENode, Head};
+use super::source::{self, Sources};
 use crate::rebuild::Consts;
 use crate::{fold, identities, layout};
 
@@ -24,6 +25,9 @@ pub struct Facts {
     consts: Consts,
     /// Where nodes that are added now come from.
     loc: Loc,
+    /// The class that a rule is applied to now.
+    root: Option<Id>,
+    sources: Sources,
     /// Type of the node that is added now.
     pending: Option<TensorType>,
     /// The first join of two classes of different types: a fault of a rule, which stops the saturation.
@@ -52,12 +56,34 @@ impl Facts {
     pub fn new(graph: &Graph) -> Facts {
         let mut shell = Graph::new(&graph.name, graph.symbols.clone());
         shell.regions = graph.regions.clone();
-        Facts { shell, consts: Consts::default(), loc: Loc::default(), pending: None, fault: None }
+        let (loc, sources) = (Loc::default(), Sources::default());
+        Facts { shell, consts: Consts::default(), loc, root: None, sources, pending: None, fault: None }
     }
 
     /// Nodes that are added from here on come from `loc`.
     pub fn come_from(&mut self, loc: &Loc) {
         self.loc = loc.clone();
+    }
+
+    /// Rules are applied to `root` from here on; what they add comes from it.
+    pub fn apply_to(&mut self, root: Id, loc: &Loc) {
+        self.come_from(loc);
+        self.root = Some(root);
+    }
+
+    /// The class that a rule is applied to.
+    pub fn root(&self) -> Option<Id> {
+        self.root
+    }
+
+    /// Where nodes that are added now come from.
+    pub fn loc(&self) -> &Loc {
+        &self.loc
+    }
+
+    /// Sources of single nodes.
+    pub fn sources(&self) -> &Sources {
+        &self.sources
     }
 
     fn infer(&self, op: &Op, args: &[&TensorType]) -> Option<Vec<TensorType>> {
@@ -68,7 +94,10 @@ impl Facts {
 impl Analysis<ENode> for Facts {
     type Data = Data;
 
-    fn make(eg: &mut Eg, node: &ENode, _: Id) -> Data {
+    fn make(eg: &mut Eg, node: &ENode, id: Id) -> Data {
+        if let Some((op, loc)) = source::of(eg, node) {
+            eg.analysis.sources.insert(id, op, loc);
+        }
         let constant = match &node.head {
             Head::Op(op, 0) => match **op {
                 Op::Constant(c) => Some(c),

@@ -295,6 +295,8 @@ fn joined_loc(dag: &Dag, group: &Group) -> Loc {
         }
         s.into()
     };
-    let parts = group.members.keys().map(|m| Loc { parts: Arc::default(), ..dag.loc(*m).clone() }).collect();
+    // A member that a rule wrote has a part of its own.
+    let part = |m: &usize| dag.loc(*m).parts.first().unwrap_or(dag.loc(*m)).clone();
+    let parts = group.members.keys().map(|m| Loc { parts: Arc::default(), ..part(m) }).collect();
     Loc { parts, ..Loc::new(join(&|l| l.name.clone()), join(&|l| l.op.clone()), join(&|l| l.place.clone())) }
 }

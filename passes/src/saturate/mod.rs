@@ -9,6 +9,7 @@ pub mod language;
 pub mod limits;
 pub mod rules;
 pub mod run;
+mod source;
 
 use beiming_ir::graph::Graph;
 use beiming_ir::ops::Op;

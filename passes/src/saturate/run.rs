@@ -12,6 +12,7 @@ use super::facts::{Eg, Facts, add_typed, ty};
 use super::language::{ENode, Head};
 use super::limits::Limits;
 use super::rules::Rule;
+use super::source;
 use crate::PassError;
 use crate::rebuild::Consts;
 use crate::report::{RuleUse, Stop};
@@ -67,7 +68,7 @@ pub fn saturate(eg: &mut Eg, rules: &[&Rule], limits: &Limits) -> Result<(Vec<Ru
         for id in ids {
             let nodes = eg[id].nodes.clone();
             let loc = eg[id].data.loc.clone();
-            eg.analysis.come_from(&loc);
+            eg.analysis.apply_to(id, &loc);
             for node in nodes {
                 let Head::Op(op, 0) = &node.head else { continue };
                 for (k, rule) in rules.iter().enumerate() {
@@ -114,6 +115,7 @@ pub fn graph(eg: &Eg, chosen: &Extraction, old: &Graph, outputs: &[Id]) -> Resul
         consts: Consts::default(),
         values: HashMap::new(),
         done: HashMap::new(),
+        sources: eg.analysis.sources().settled(eg),
     };
     for (i, &v) in old.inputs.iter().enumerate() {
         let n = b.new.add_input(&old.value(v).name, old.ty(v).clone());
@@ -153,6 +155,8 @@ struct Builder<'a> {
     values: HashMap<Id, ValueId>,
     /// Results of a node, by its first result.
     done: HashMap<ENode, Vec<ValueId>>,
+    /// Sources of nodes that are not those of their class.
+    sources: HashMap<(Id, std::mem::Discriminant<Op>), Loc>,
 }
 
 impl Builder<'_> {
@@ -181,7 +185,8 @@ impl Builder<'_> {
         }
         let (shell, new) = (&self.eg.analysis.shell, &mut self.new);
         let op = op.map_regions(&mut |r| new.add_region(Graph::clone(shell.region(r))));
-        let loc: Loc = loc.clone();
+        let own = source::kind(node).and_then(|kind| self.sources.get(&(self.eg.find(id), kind)));
+        let loc: Loc = source::with_own(loc, own);
         let outputs = self.new.push_typed(op, inputs, types, loc);
         self.done.insert(first, outputs.clone());
         outputs.get(*k as usize).copied().ok_or_else(|| PassError::Fault("an op lost a result".into()))

@@ -3,6 +3,7 @@
 
 mod check;
 mod control;
+mod origins;
 mod plan;
 mod pointwise;
 mod recurrent;
