@@ -60,7 +60,7 @@ fn through_an_artifact(dims: &[Dim]) -> Vec<String> {
         symbols: Symbols::default(),
     };
     let program = Program { target: Target::kunpeng920(), kernels: vec![], weights: vec![], plan };
-    let code = Code { library: vec![], symbols: vec![], llvm_ir: None, assembly: None };
+    let code = Code { library: vec![], symbols: vec![], llvm_ir: None, assembly: None, listings: vec![] };
     let folder = tempfile::tempdir().expect("a temporary folder");
     let path = folder.path().join("dims.bmg");
     artifact::write(&path, "dims", &program, &code, b"").expect("written");

@@ -114,7 +114,10 @@ function start() {
   document.querySelectorAll("#tabs button").forEach(b => b.addEventListener("click", () => show(b.dataset.view)));
   show("graph");
   fit(1, 0.7);
-  view.y = Math.max(view.y, 30);
+  // A wide graph begins below the facts.
+  const above = $("facts").getBoundingClientRect(), canvas = $("canvas").getBoundingClientRect();
+  view.y = Math.max(view.y, view.x < above.right - canvas.left + 20 ? above.bottom - canvas.top + 20 : 30);
+  move();
   panel();
   const box = $("search");
   box.addEventListener("input", () => search(box.value));

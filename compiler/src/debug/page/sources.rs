@@ -7,7 +7,6 @@ use beiming_cpu::{Code, Listing, Listings};
 use beiming_ir::kernel::{BufId, Expr, Kernel, Stmt};
 use beiming_ir::plan::{Launch, Origin, Program, Step};
 use beiming_ir::text::{Located, print_kernel_located};
-use beiming_ir::types::DType;
 use serde_json::{Value, json};
 
 use crate::debug::DebugError;
@@ -143,12 +142,8 @@ impl Sources {
 /// For every expression and every statement (outer before inner) the ops it was made for, as positions among the launch's.
 fn origins(k: &Kernel, o: &Origin) -> Value {
     let of = |e: usize| o.exprs.get(e).map_or(&[][..], Vec::as_slice);
-    // Loop variables, extents and small numbers of addresses are of all ops and of none.
-    let neutral = |e: &Expr| match e {
-        Expr::Var(_) | Expr::Dim(_) => true,
-        Expr::Const(c) => c.dtype == DType::I64,
-        _ => false,
-    };
+    // Loop variables, extents and constants are shared by all that are alike: they go with what uses them.
+    let neutral = |e: &Expr| matches!(e, Expr::Var(_) | Expr::Dim(_) | Expr::Const(_));
     let exprs: Vec<&[u32]> = k.exprs.iter().enumerate().map(|(i, e)| if neutral(e) { &[][..] } else { of(i) }).collect();
     let buffer = |b: &BufId| o.buffers.get(b.index()).map_or(&[][..], Vec::as_slice);
     let mut statements = vec![];
