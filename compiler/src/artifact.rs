@@ -9,8 +9,11 @@ use beiming_ir::ops::Op;
 use beiming_ir::plan::{Place, Plan, Program, Side, SlotId, Step, Subnormals};
 use beiming_ir::target::Target;
 use beiming_ir::types::Dim;
+use beiming_runtime::acl::image::SOURCES;
 use beiming_runtime::format::{self as format, container, manifest};
 use thiserror::Error;
+
+use crate::ascend::Ascend;
 
 /// Why an artifact could not be written.
 #[derive(Debug, Error)]
@@ -31,16 +34,27 @@ pub enum WriteError {
 pub struct Sizes {
     /// Weights, after packing.
     pub weights: u64,
-    /// Machine code.
+    /// Machine code, and the text of an NPU's kernels.
     pub code: u64,
     /// The whole file.
     pub file: u64,
 }
 
 /// Writes the artifact. `report` becomes a section of its own.
-pub fn write(path: &Path, model: &str, program: &Program, code: &Code, report: &[u8]) -> Result<Sizes, WriteError> {
-    let mut manifest = describe(model, program, code)?;
+pub fn write(
+    path: &Path,
+    model: &str,
+    program: &Program,
+    code: &Code,
+    ascend: Option<&Ascend>,
+    report: &[u8],
+) -> Result<Sizes, WriteError> {
+    let mut manifest = describe(model, program, code, ascend)?;
     let mut sizes = Sizes { code: code.library.len() as u64, ..Sizes::default() };
+    if let Some(a) = ascend {
+        let sources = a.sources.iter().flatten().map(|s| s.len() as u64).sum::<u64>();
+        sizes.code = sources + if code.symbols.is_empty() { 0 } else { sizes.code };
+    }
     container::write_file(path, |w| -> Result<(), WriteError> {
         let placed = w.section(container::WEIGHTS, |out| {
             let mut placed = Vec::with_capacity(program.weights.len());
@@ -54,7 +68,12 @@ pub fn write(path: &Path, model: &str, program: &Program, code: &Code, report: &
         })?;
         sizes.weights = placed.last().map_or(0, |p| p.offset + p.bytes);
         manifest.weights = placed;
-        w.section(container::CODE, |out| std::io::Write::write_all(out, &code.library))?;
+        if ascend.is_none() || !code.symbols.is_empty() {
+            w.section(container::CODE, |out| std::io::Write::write_all(out, &code.library))?;
+        }
+        if let Some(a) = ascend {
+            w.section(SOURCES, |out| a.sources.iter().flatten().try_for_each(|s| std::io::Write::write_all(out, s.as_bytes())))?;
+        }
         let bytes = manifest.to_bytes().map_err(|e| WriteError::Program(e.to_string()))?;
         w.section(container::MANIFEST, |out| std::io::Write::write_all(out, &bytes))?;
         w.section("report", |out| std::io::Write::write_all(out, report))?;
@@ -64,14 +83,19 @@ pub fn write(path: &Path, model: &str, program: &Program, code: &Code, report: &
     Ok(sizes)
 }
 
-fn describe(model: &str, program: &Program, code: &Code) -> Result<manifest::Manifest, WriteError> {
+fn describe(model: &str, program: &Program, code: &Code, ascend: Option<&Ascend>) -> Result<manifest::Manifest, WriteError> {
     let plan = &program.plan;
     let port = |p: &beiming_ir::plan::Port| manifest::Port { name: p.name.to_string(), slot: p.slot.0 };
-    let kernels = program.kernels.iter().zip(&code.symbols).map(|(k, symbol)| {
+    let mut symbols = code.symbols.iter();
+    let mut device_kernels = ascend.map(|a| a.kernels(program)).unwrap_or_default().into_iter();
+    let kernels = program.kernels.iter().map(|k| {
+        let device = device_kernels.next().flatten();
+        let symbol = if device.is_some() { Some(&k.name) } else { symbols.next() };
+        let symbol = symbol.ok_or_else(|| WriteError::Program(format!("there is no code for kernel `{}`", k.name)))?;
         let params = k.params.iter().map(|p| Ok(manifest::Param { dtype: dtype(p.dtype)?, write: p.access != Access::Read }));
         Ok(manifest::Kernel {
             symbol: symbol.clone(),
-            device: None,
+            device,
             scratch: k.scratch(),
             params: params.collect::<Result<_, WriteError>>()?,
             symbols: k.symbols.iter().map(ToString::to_string).collect(),
@@ -82,7 +106,7 @@ fn describe(model: &str, program: &Program, code: &Code) -> Result<manifest::Man
         model: model.into(),
         compiler: format!("beiming {}", env!("CARGO_PKG_VERSION")),
         target: target(&program.target),
-        device: None,
+        device: ascend.map(Ascend::describe),
         symbols: plan.symbols.0.iter().map(|(n, r)| (n.to_string(), manifest::Range { lo: r.lo, hi: r.hi })).collect(),
         inputs: plan.inputs.iter().map(port).collect(),
         outputs: plan.outputs.iter().map(port).collect(),

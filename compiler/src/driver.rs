@@ -1,14 +1,14 @@
 //! The way from a model to an artifact: read, optimise, lower, verify, emit, write. It can start from any stage that was
 //! written out, and whoever watches sees every stage's result and may stop after it.
 
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::time::Instant;
 
 use beiming_cpu::{Code, EmitOptions};
 use beiming_ir::graph::Graph;
 use beiming_ir::kernel::Kernel;
-use beiming_ir::plan::{Program, Subnormals};
-use beiming_ir::target::Target;
+use beiming_ir::plan::{Program, Side, Subnormals};
+use beiming_ir::target::{Family, Target};
 use beiming_ir::verify;
 use beiming_passes::lower::{LowerErrors, LowerOptions, lower_reported};
 use beiming_passes::{OptimizeOptions, PassError};
@@ -16,6 +16,7 @@ use bytes::Bytes;
 use thiserror::Error;
 
 use crate::artifact::{self, Sizes, WriteError};
+use crate::ascend::Ascend;
 use crate::explanation::{Explanation, Optimizer};
 use crate::import::{self, ImportError, ImportOptions};
 use crate::stage::{Ir, Staged};
@@ -33,6 +34,8 @@ pub struct Options {
     pub emit: EmitOptions,
     /// What kernels do with subnormal numbers; where it is not said, what the model's format stands for: [`import::Format::subnormals`].
     pub subnormals: Option<Subnormals>,
+    /// For an NPU: the folder that the project of kernels and host code is written to.
+    pub project: Option<PathBuf>,
 }
 
 /// Why a compilation failed.
@@ -58,6 +61,9 @@ pub enum CompileError {
     /// Code generation.
     #[error(transparent)]
     Emit(#[from] beiming_cpu::EmitError),
+    /// Ascend C.
+    #[error(transparent)]
+    Ascend(#[from] beiming_ascend::emit::EmitError),
     /// Writing the artifact.
     #[error(transparent)]
     Write(#[from] WriteError),
@@ -174,6 +180,14 @@ impl Clock<'_> {
         self.watch.begin("emit");
         let (start, total) = (Instant::now(), program.kernels.len());
         let watch = &mut *self.watch;
+        if program.target.family == Family::Ascend {
+            // The kernels that stay on the server's CPU.
+            let host: Vec<Kernel> = program.kernels.iter().filter(|k| k.side() == Side::Host).cloned().collect();
+            let target = Target { family: Family::Cpu, ..program.target.clone() };
+            let result = beiming_cpu::emit_kernels(&host, &target, options);
+            self.summary.seconds.push(("emit", start.elapsed().as_secs_f64()));
+            return result;
+        }
         let result = beiming_cpu::emit_watched(program, options, &mut |done| watch.kernels(done, total) == Next::Continue);
         self.summary.seconds.push(("emit", start.elapsed().as_secs_f64()));
         result
@@ -239,7 +253,11 @@ pub fn resume(
     }
     // Strings and numbers always serialise.
     let report = serde_json::to_vec(&explanation).unwrap_or_default();
-    clock.summary.sizes = clock.time("write", || artifact::write(out, &model, &program, &code, &report))?;
+    let ascend = Ascend::new(&program)?;
+    if let (Some(folder), Some(a)) = (&options.project, &ascend) {
+        clock.time("write", || a.project(folder, &model, &program, &code, &explanation))?;
+    }
+    clock.summary.sizes = clock.time("write", || artifact::write(out, &model, &program, &code, ascend.as_ref(), &report))?;
     Ok(clock.summary)
 }
 
@@ -269,7 +287,8 @@ fn to_program(
         return Ok(None);
     }
     let mut explanation = Explanation::new(optimizer, &graph, target);
-    let (program, report) = clock.time("lower", || lower_reported(&graph, target, &options.lower))?;
+    let (mut program, report) = clock.time("lower", || lower_reported(&graph, target, &options.lower))?;
+    beiming_passes::transfer::run(&mut program);
     explanation.lowered(&program, &report);
     Ok(Some((program, explanation)))
 }

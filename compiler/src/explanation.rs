@@ -23,8 +23,22 @@ pub struct Explanation {
     pub groups: Vec<Group>,
     /// Contractions that run as plain loops.
     pub untiled: Vec<Untiled>,
+    /// On an NPU: what runs on the CPU nevertheless.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub on_host: Vec<OnHost>,
     /// Memory for intermediate values.
     pub arena: Arena,
+}
+
+/// A group that runs on the CPU although the target is an NPU.
+#[derive(Clone, PartialEq, Debug, Default, Serialize, Deserialize)]
+pub struct OnHost {
+    /// Names of the model's nodes.
+    pub nodes: String,
+    /// Its ops.
+    pub ops: Vec<String>,
+    /// What the chip, or the lowering for it, lacks.
+    pub why: String,
 }
 
 /// What the optimiser did.
@@ -162,7 +176,7 @@ impl Explanation {
     pub fn new(optimizer: Optimizer, graph: &Graph, target: &Target) -> Explanation {
         let mut groups = vec![];
         collect(graph, target, &mut groups);
-        Explanation { target: target.name.clone(), optimizer, groups, untiled: vec![], arena: Arena::default() }
+        Explanation { target: target.name.clone(), optimizer, groups, untiled: vec![], on_host: vec![], arena: Arena::default() }
     }
 
     /// Adds what lowering made of it.
@@ -170,6 +184,9 @@ impl Explanation {
         let untiled =
             |u: &beiming_passes::lower::Untiled| Untiled { nodes: u.node.name.to_string(), op: u.op.clone(), why: u.why.clone() };
         self.untiled = report.untiled.iter().map(untiled).collect();
+        let on_host =
+            |o: &beiming_passes::lower::OnHost| OnHost { nodes: o.node.name.to_string(), ops: o.ops.clone(), why: o.why.clone() };
+        self.on_host = report.on_host.iter().map(on_host).collect();
         self.arena = Arena { bytes: program.plan.arena, without_reuse: program.plan.arena_without_reuse };
         let mut kernels: BTreeMap<&str, Vec<&str>> = BTreeMap::new();
         launches(program, &program.plan.steps, &mut kernels);

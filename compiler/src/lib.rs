@@ -6,6 +6,8 @@
 
 #[cfg(feature = "compile")]
 pub mod artifact;
+#[cfg(feature = "compile")]
+pub mod ascend;
 pub mod cli;
 #[cfg(feature = "compile")]
 pub mod debug;

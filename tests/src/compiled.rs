@@ -49,7 +49,7 @@ pub fn emit_plain(program: &Verified<Program>) -> Result<Code, String> {
 
 /// Writes the artifact of a program.
 pub fn write(path: &Path, name: &str, program: &Verified<Program>, code: &Code) -> Result<(), String> {
-    artifact::write(path, name, program, code, b"").map(drop).map_err(|e| e.to_string())
+    artifact::write(path, name, program, code, None, b"").map(drop).map_err(|e| e.to_string())
 }
 
 /// Runs an artifact in this process, on poisoned memory.

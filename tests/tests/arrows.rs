@@ -13,7 +13,7 @@ const ARROWS: [(&str, &[&str]); 8] = [
     ("beiming-ascend", &["beiming-ir"]),
     ("beiming-runtime", &[]),
     // The runtime: `beiming run` runs artifacts in its own process, and what an artifact is, is said in one place.
-    ("beiming", &["beiming-ir", "beiming-passes", "beiming-cpu", "beiming-runtime"]),
+    ("beiming", &["beiming-ir", "beiming-passes", "beiming-ascend", "beiming-cpu", "beiming-runtime"]),
     // A caller like the command line: a model in, an artifact out, an artifact run.
     ("beiming-python", &["beiming-runtime", "beiming"]),
     ("beiming-tests", &["beiming-ir", "beiming-passes", "beiming-cpu", "beiming-runtime", "beiming"]),

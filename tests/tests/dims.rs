@@ -63,7 +63,7 @@ fn through_an_artifact(dims: &[Dim]) -> Vec<String> {
     let code = Code { library: vec![], symbols: vec![], llvm_ir: None, assembly: None, listings: vec![] };
     let folder = tempfile::tempdir().expect("a temporary folder");
     let path = folder.path().join("dims.bmg");
-    artifact::write(&path, "dims", &program, &code, b"").expect("written");
+    artifact::write(&path, "dims", &program, &code, None, b"").expect("written");
     let manifest = Artifact::open(&path).and_then(|a| a.manifest()).expect("read");
     manifest.slots.into_iter().map(|s| s.shape.concat()).collect()
 }

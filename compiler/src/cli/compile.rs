@@ -3,6 +3,7 @@
 use std::path::{Path, PathBuf};
 
 use beiming_cpu::Code;
+use beiming_ir::target::Family;
 use beiming_ir::text::Constants;
 use clap::ValueEnum;
 use serde_json::json;
@@ -18,7 +19,7 @@ use crate::stage::{self, Ir};
 pub struct Args {
     #[command(flatten)]
     model: model::Args,
-    /// Where the result goes. [default: MODEL.bmg here; stages other than `artifact` and `so` to stdout]
+    /// Where the result goes. For an NPU a folder: a project of kernels and host code, and the artifact. [default: MODEL.bmg here; stages other than `artifact` and `so` to stdout]
     #[arg(short, long, value_name = "FILE")]
     output: Option<PathBuf>,
     /// Stop at a stage and write it. Graphs and programs can be given again in place of the model.
@@ -58,7 +59,15 @@ enum Emit {
 /// Runs the command.
 pub fn run(args: &Args) -> Result<Exit> {
     let mut model = args.model.open()?;
-    let out = args.output.clone().or_else(|| default_output(&args.model.model, args.emit));
+    let mut out = args.output.clone().or_else(|| default_output(&args.model.model, args.emit));
+    if let Some(folder) =
+        out.as_ref().filter(|o| model.target.family == Family::Ascend && args.emit == Emit::Artifact && is_folder(o))
+    {
+        std::fs::create_dir_all(folder).map_err(|e| Failure::io("make the folder", folder, &e))?;
+        model.options.project = Some(folder.clone());
+        let name = default_output(&args.model.model, args.emit).unwrap_or_else(|| "model.bmg".into());
+        out = Some(folder.join(name));
+    }
     if args.json && out.is_none() {
         return Err(Failure::usage("--json and the stage would both go to stdout").help("-o FILE writes the stage"));
     }
@@ -86,6 +95,11 @@ pub fn run(args: &Args) -> Result<Exit> {
         summary_text(&summary, &writer.name, &target, path);
     }
     Ok(Exit::Ok)
+}
+
+/// Whether a project is asked for: a folder that is there, or a name that ends in `/` or has no extension.
+fn is_folder(path: &Path) -> bool {
+    path.is_dir() || path.as_os_str().as_encoded_bytes().ends_with(b"/") || path.extension().is_none()
 }
 
 /// `MODEL.bmg`, `MODEL.so`, or stdout.

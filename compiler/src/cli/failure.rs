@@ -96,6 +96,7 @@ impl Failure {
             E::Output { .. } | E::Argument(_) => (Exit::Usage, "E0802", ""),
             E::Run { .. } => (Exit::Usage, "E0803", ""),
             E::Memory { .. } => (Exit::Io, "E0804", ""),
+            E::Device { .. } => (Exit::Io, "E0805", "`beiming doctor` says what there is; `--device sim` needs no NPU"),
             _ => (Exit::Internal, "E9001", ""),
         };
         // The runtime's words for a file start with its path; the place says it again.

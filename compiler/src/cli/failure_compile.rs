@@ -29,6 +29,8 @@ impl Failure {
             CompileError::Lower(e) => lower(model, &e),
             CompileError::Verify { errors, program } => refused(model, &errors, &program),
             CompileError::Emit(e) => emit(model, &e),
+            // Lowering makes no kernel that has no spelling.
+            CompileError::Ascend(e) => bug("E9004", e.to_string(), model),
             CompileError::Write(WriteError::File(e)) => Failure::runtime(model, &e),
             CompileError::Write(WriteError::Io(e)) => Failure::io("write the artifact", model, &e),
             CompileError::Write(e @ WriteError::Program(_)) => bug("E9003", e.to_string(), model),

@@ -17,6 +17,7 @@ use crate::stage::Ir;
 /// The model, with what is said about it.
 pub fn model_args(args: &Args) -> model::Args {
     model::Args {
+        host: None,
         model: args.file.clone(),
         target: args.target.clone(),
         shape: args.shape.clone(),

@@ -7,7 +7,10 @@
 mod bench;
 mod completions;
 mod count;
+mod device;
 pub mod diagnostic;
+mod doctor;
+mod doctor_probe;
 pub(crate) mod emulate;
 pub mod failure;
 mod feed;
@@ -85,6 +88,8 @@ enum Command {
     /// Say what was fused and what was not, and why.
     #[cfg(feature = "compile")]
     Explain(explain::Args),
+    /// Say what there is of NPUs, driver and CANN, and what fits together.
+    Doctor(doctor::Args),
     /// Print a shell's completion script.
     Completions(completions::Args),
 }
@@ -97,6 +102,7 @@ impl Command {
             Command::Bench(a) => a.json,
             Command::Inspect(a) => a.json,
             Command::Targets(a) => a.json,
+            Command::Doctor(a) => a.json,
             Command::Completions(_) => false,
             #[cfg(feature = "compile")]
             Command::Compile(a) => a.json,
@@ -115,6 +121,7 @@ impl Command {
             Command::Bench(a) => bench::run(a),
             Command::Inspect(a) => inspect::run(a),
             Command::Targets(a) => targets::run(a),
+            Command::Doctor(a) => doctor::run(a),
             Command::Completions(a) => completions::run(a),
             #[cfg(feature = "compile")]
             Command::Compile(a) => compile::run(a),

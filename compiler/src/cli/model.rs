@@ -5,6 +5,7 @@ use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
 use beiming_ir::plan::Subnormals;
+use beiming_ir::target::npu::ASCEND_TARGETS;
 use beiming_ir::target::{CPU_TARGETS, Target};
 use beiming_ir::tensor::Tensor;
 
@@ -24,6 +25,9 @@ pub struct Args {
     /// What to compile for; see `beiming targets`. [default: host, or the target of the given stage]
     #[arg(long)]
     pub target: Option<String>,
+    /// For an NPU: the CPU of its server, which runs what the NPU does not. [default: host]
+    #[arg(long, value_name = "TARGET")]
+    pub host: Option<String>,
     /// Shape of an input: `input:1x3x224x224`. Extents may be symbols: `input:Nx3x224x224`.
     #[arg(long, value_name = "NAME:DIMS")]
     pub shape: Vec<String>,
@@ -108,14 +112,28 @@ impl Args {
                 }
                 p.target.clone()
             }
-            (Some(name), _) => by_name(name)?,
-            (None, Some(s)) if !s.target.is_empty() => by_name(&s.target)?,
+            (Some(name), _) => self.by_name(name)?,
+            (None, Some(s)) if !s.target.is_empty() => self.by_name(&s.target)?,
             (None, _) => Target::host(),
         };
         if let Some(level) = self.opt_level {
             target.opt_level = level;
         }
         Ok(target)
+    }
+
+    fn by_name(&self, name: &str) -> Result<Target> {
+        let unknown = |name: &str| {
+            let d = Diagnostic::error("E0603", format!("unknown target `{name}`"));
+            let all: Vec<&str> = CPU_TARGETS.into_iter().chain(ASCEND_TARGETS).collect();
+            Failure::new(Exit::Usage, d.help(format!("targets are: {}", all.join(", "))))
+        };
+        if let Some(cpu) = Target::by_name(name) {
+            return Ok(cpu);
+        }
+        let host = self.host.as_deref().unwrap_or("host");
+        let host = Target::by_name(host).ok_or_else(|| unknown(host))?;
+        Target::ascend(name, host).ok_or_else(|| unknown(name))
     }
 
     fn options(&self) -> Result<Options> {
@@ -183,13 +201,6 @@ fn weights(path: &Path) -> Result<BTreeMap<String, Tensor>> {
         t.map(|t| (a.name.clone(), t)).ok_or_else(|| Failure::usage(format!("array `{}` is cut off", a.name)))
     };
     npz::read(path)?.into_iter().map(tensor).collect()
-}
-
-fn by_name(name: &str) -> Result<Target> {
-    Target::by_name(name).ok_or_else(|| {
-        let d = Diagnostic::error("E0603", format!("unknown target `{name}`"));
-        Failure::new(Exit::Usage, d.help(format!("targets are: {}", CPU_TARGETS.join(", "))))
-    })
 }
 
 fn wrong_kind(path: &Path, what: &str, help: &str) -> Failure {

@@ -6,7 +6,7 @@ use beiming_runtime::{Options, TensorView};
 use serde_json::json;
 
 use super::failure::{Exit, Failure, Result};
-use super::{feed, npz, output, session};
+use super::{device, feed, npz, output, session};
 
 /// Arguments.
 #[derive(clap::Args, Debug)]
@@ -23,6 +23,8 @@ pub struct Args {
     /// Where the inputs go too, a .npz: to keep random ones.
     #[arg(long, value_name = "FILE")]
     save_inputs: Option<PathBuf>,
+    #[command(flatten)]
+    device: device::Args,
     /// Threads; 0 takes every core.
     #[arg(long, default_value_t = 1)]
     threads: usize,
@@ -36,7 +38,7 @@ pub fn run(args: &Args) -> Result<Exit> {
     let module = session::open(&args.artifact)?;
     // Memory that the model does not write is NaN, not what happened to be there.
     let options = Options { threads: args.threads, poison: true, ..Options::default() };
-    let mut s = session::start(&args.artifact, &module, options)?;
+    let mut s = args.device.start(&args.artifact, &module, options)?;
     let arrays = feed::arrays(&args.feed, &args.shapes, &feed::ports(&module), &module.manifest().symbols)?;
     let views = session::views(&arrays);
     if let Some(path) = &args.save_inputs {

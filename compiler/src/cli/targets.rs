@@ -15,7 +15,7 @@ pub struct Args {
 }
 
 /// How an artifact for a target runs on this machine.
-fn runs_here(t: &Target) -> &'static str {
+pub(super) fn runs_here(t: &Target) -> &'static str {
     let arch = t.triple.split('-').next().unwrap_or_default();
     if arch == std::env::consts::ARCH {
         let host = Target::host();

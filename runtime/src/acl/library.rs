@@ -241,13 +241,18 @@ fn find(name: &str, root: Option<&Path>) -> Result<(Loaded, String, Option<PathB
         match unsafe { Loaded::open(Some(&path), RTLD_NOW | RTLD_LOCAL) } {
             Ok(l) => return Ok((l, path.display().to_string(), root)),
             // A file that is there and does not load is the one worth hearing of.
-            Err(e) if path.exists() => reasons.insert(0, e.to_string()),
-            Err(e) => reasons.push(e.to_string()),
+            Err(e) if path.exists() => reasons.insert(0, told(&e)),
+            Err(e) => reasons.push(told(&e)),
         }
     }
     let reason = reasons.first().cloned().unwrap_or_default();
     let what = format!("{name} cannot be loaded ({reason}); `beiming doctor` says what is missing");
     Err(Error::Device { call: "dlopen".into(), code: 0, what })
+}
+
+/// The loader's own words, where there are any.
+fn told(e: &dyn std::error::Error) -> String {
+    e.source().map_or_else(|| e.to_string(), ToString::to_string)
 }
 
 /// What a code means, and what the library said, in one line each.
