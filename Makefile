@@ -35,6 +35,7 @@ test: setup runtime runtime-aarch64
 	cargo test -q
 	cargo test -q -p beiming-runtime --features ascend --test acl
 	cargo test -q -p beiming-cpu -p beiming -p beiming-tests
+	scripts/test_python.sh dev
 
 # Emitted host code against the ACL headers of the Python package torch-npu. Not a part of test: it fetches 44 MB.
 test-acl: setup
@@ -53,7 +54,7 @@ wheel-runtime: setup
 	scripts/wheel.sh runtime x86_64
 	scripts/wheel.sh runtime aarch64
 
-# The Python package as a user has it: the wheel in a fresh environment.
+# The Python package as a user has it: the wheel in fresh environments. Its quick part is in `test`, without a wheel.
 test-python: wheel
 	scripts/test_python.sh
 

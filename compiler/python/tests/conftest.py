@@ -16,6 +16,10 @@ import beiming
 MODELS = pathlib.Path(os.environ.get("BEIMING_MODELS", pathlib.Path(__file__).parents[3] / "build" / "models"))
 
 
+def pytest_configure(config: pytest.Config) -> None:
+    config.addinivalue_line("markers", "slow: real models, all of ONNX's tests, type checkers; only where the wheel is tested")
+
+
 def node_model(op: str, inputs, outputs, opset: int = 21, initializers=(), **attributes) -> onnx.ModelProto:
     """A model of one node; inputs and outputs are (name, element type, shape)."""
     fixed = {i.name for i in initializers}

@@ -144,6 +144,7 @@ def test_jax_objects():
         assert beiming.compare(model, seed=3).agrees
 
 
+@pytest.mark.slow
 def test_a_real_model():
     path = MODELS / "ppocr_cls.onnx"
     if not path.exists():
@@ -153,6 +154,7 @@ def test_a_real_model():
     assert beiming.bisect(path, shapes={"x": (1, 3, 48, 192)}).agrees
 
 
+@pytest.mark.slow
 def test_ctrl_c_stops_a_search():
     path = MODELS / "ppocr_rec.onnx"
     if not path.exists():

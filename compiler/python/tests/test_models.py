@@ -1,16 +1,14 @@
-"""Real models, held against onnxruntime; JAX functions, against JAX."""
+"""Real models, held against onnxruntime."""
 
 from __future__ import annotations
 
-import os
-import pathlib
-
 import numpy as np
 import pytest
+from conftest import MODELS
 
 import beiming
 
-MODELS = pathlib.Path(os.environ.get("BEIMING_MODELS", pathlib.Path(__file__).parents[3] / "build" / "models"))
+pytestmark = pytest.mark.slow
 
 
 def agree(name, feeds, shapes=None, atol=1e-4):

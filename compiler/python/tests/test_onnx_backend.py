@@ -14,11 +14,13 @@ def results() -> dict[str, tuple[str, str]]:
     return onnx_backend.run()
 
 
+@pytest.mark.slow
 def test_nothing_is_wrong(results):
     assert len(results) > 1500
     assert not {n: r for n, (k, r) in results.items() if k == "wrong"}
 
 
+@pytest.mark.slow
 def test_the_page_is_what_is_seen(results):
     if f"onnx {onnx.__version__} " not in onnx_backend.PUBLISHED.read_text():
         pytest.skip(f"the page is of another onnx than {onnx.__version__}")

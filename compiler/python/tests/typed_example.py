@@ -18,6 +18,9 @@ def run(path: str, x: Any) -> Any:
     slowest: float = max(op.microseconds for op in profile.ops)
     session = beiming.InferenceSession("model.bmg", providers=["CPUExecutionProvider"])
     outputs: list[Any] = session.run(None, {session.get_inputs()[0].name: x})
+    layers: tuple[beiming.ValueDifference, ...] = beiming.compare(path, {"x": x}, against="eval", layers=True).layers
+    found: beiming.Bisection = beiming.bisect(path, [x], tolerance=1e-3, output="wrong")
+    names += [o.type for o in found.ops] + [v.value for v in layers]
     try:
         module(x)
     except beiming.UnsupportedOpsError as e:

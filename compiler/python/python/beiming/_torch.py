@@ -45,7 +45,7 @@ class _Compiled:
 
     def torch(self) -> Optional[Callable[..., Any]]:
         """The graph itself, where torch runs it."""
-        return self._graph.forward if self._refused else None  # type: ignore[no-any-return]
+        return self._graph.forward if self._refused else None
 
     def _why_not(self, given: list[Any]) -> Optional[str]:
         import torch
@@ -102,8 +102,7 @@ class _Compiled:
         # Outside of inference mode: its tensors cannot be saved for a graph.
         with torch.inference_mode(False), torch.no_grad():
             program = torch.export.export(part, tuple(given[i].detach().clone() for i in self._free))
-            signature = program.graph_signature
-            if signature.buffers_to_mutate or signature.user_inputs_to_mutate:
+            if _writes(program):
                 raise BeimingError("it writes to its inputs")
             module = compile(torch_to_onnx(program), **self._settings).module()
         if len(module.inputs) != len(self._free):
@@ -125,7 +124,7 @@ class _Frozen:
     def of(graph: Any, fixed: dict[int, Any], count: int) -> Any:
         import torch
 
-        class Frozen(torch.nn.Module):
+        class Frozen(torch.nn.Module):  # type: ignore[misc, unused-ignore]
             def __init__(self) -> None:
                 super().__init__()
                 self.graph = graph
@@ -146,6 +145,15 @@ def _is_fixed(x: Any) -> bool:
     import torch
 
     return not isinstance(x, torch.Tensor) or isinstance(x, torch.nn.Parameter) or getattr(x, "_dynamo_static_input_type", None) is not None
+
+
+def _writes(program: Any) -> bool:
+    """Whether it writes to its inputs, which a compiled model does not."""
+    if not any(getattr(getattr(n.target, "_schema", None), "is_mutable", False) for n in program.graph.nodes):
+        return False
+    # Only the functional form tells writing to an input from writing to an intermediate value.
+    signature = program.run_decompositions({}).graph_signature
+    return bool(signature.buffers_to_mutate or signature.user_inputs_to_mutate)
 
 
 def _is_known(x: Any) -> bool:

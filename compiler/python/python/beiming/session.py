@@ -270,7 +270,7 @@ def _at(device_type: str, element_type: Any, shape: Sequence[int], pointer: int)
     for extent in shape:
         count *= extent
     raw = (ctypes.c_byte * (count * dtype.itemsize)).from_address(pointer)
-    return numpy.frombuffer(raw, dtype).reshape(tuple(shape))
+    return numpy.frombuffer(memoryview(raw), dtype).reshape(tuple(shape))
 
 
 def get_available_providers() -> list[str]:
