@@ -69,9 +69,13 @@ other() {
 
 other numpy1 "$tools/bin/python" 'numpy<2' 'ml_dtypes<0.6'
 for version in 3.9 3.10 3.12 3.13 3.14; do
-  python=$(command -v "python$version" || ls -d "$HOME"/.pyenv/versions/"$version".*/bin/python 2>/dev/null | head -n 1 || true)
-  if [ -n "$python" ] && "$python" -c '' 2>/dev/null; then
-    other "$version" "$python" numpy ml_dtypes
+  found=
+  # The one on the path may be a stand-in that only says which versions there are.
+  for python in "$(command -v "python$version" || true)" "$HOME"/.pyenv/versions/"$version".*/bin/python; do
+    if [ -z "$found" ] && [ -x "$python" ] && "$python" -c '' 2>/dev/null; then found=$python; fi
+  done
+  if [ -n "$found" ]; then
+    other "$version" "$found" numpy ml_dtypes
   else
     echo "== CPython $version: NOT TRIED, not here"
   fi
