@@ -20,7 +20,7 @@ if [ "${1:-}" = dev ]; then
   mkdir -p "$dev/package/beiming"
   ln -s "$PWD"/compiler/python/python/beiming/* "$dev/package/beiming/"
   ln -s "$PWD/target/debug/lib_beiming.so" "$dev/package/beiming/_beiming.abi3.so"
-  [ -d "$dev/tools/pytest" ] || "$python" -m pip install -q --target "$dev/tools" "$(grep ^pytest== "$tests/requirements.txt")"
+  [ -d "$dev/tools/pytest" ] || "$python" -m pip install -q --no-warn-conflicts --target "$dev/tools" "$(grep ^pytest== "$tests/requirements.txt")"
   PYTHONPATH=$dev/package:$dev/tools BEIMING_MODELS=$models "$python" "${pytest[@]}" -m "not slow" "$tests"
   exit
 fi
