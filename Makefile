@@ -8,7 +8,7 @@ export BEIMING_PYTHON := $(CURDIR)/$(PY)
 # Real models for the tests of the importer: those that setup collects, and those of `make models` where they are.
 export BEIMING_MODELS := $(CURDIR)/build/models
 
-.PHONY: all setup build demo test test-acl test-page bench kunpeng bless lint models runtime runtime-aarch64 wheel wheel-runtime test-python clean
+.PHONY: all setup build demo test test-acl test-page test-jax bench kunpeng bless lint models runtime runtime-aarch64 wheel wheel-runtime test-python clean
 
 all: build
 
@@ -45,6 +45,11 @@ test-acl: setup
 # The page of inspect --html in headless Chromium; screenshots go to build/page. Not a part of test: it installs a browser.
 test-page: build
 	scripts/page.sh $(BEIMING)
+
+# Functions, models and whole networks of JAX, lowered by JAX and held against it. tests/jax/sample is the part that `test` runs; after
+# a change of the cases, `.venv-jax/bin/python tests/jax/sample.py` writes it again.
+test-jax: build
+	scripts/test_jax.sh --networks
 
 # The Python wheels, into target/wheels: with the compiler (LLVM inside), and the runtime alone for old systems.
 wheel: setup

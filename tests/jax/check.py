@@ -1,9 +1,10 @@
 """Functions and models lowered by JAX, compiled by beiming, run, and compared with JAX: python tests/jax/check.py BEIMING.
 
-Each is lowered to text and to a file of jax.export; both must give the same results. `--filter TEXT` keeps names that hold it.
-Needs jax (pip install jax)."""
+Each is lowered to text and to a file of jax.export; both must give the same results. `--networks` adds the networks of full size, which
+takes minutes and gigabytes; `--filter TEXT` keeps names that hold the text. `make test-jax` installs what this needs and runs it."""
 
 import argparse
+import json
 import os
 import pathlib
 import subprocess
@@ -20,9 +21,13 @@ jax.config.update("jax_enable_x64", False)
 
 import functions
 import models
-import numeric  # adds its cases to those of `functions`
+import networks
+import numeric  # noqa: F401, adds its cases to those of `functions`
 
 # Allowed difference, relative and absolute, by the result's element type.
+# A network's results differ from JAX's by this share of the largest of each; those of a training step through batch statistics of two
+# images, which amplify rounding, by more: JAX's own f32 results are 4e-3 away from its f64 ones there, ours 8e-3.
+NETWORK, TRAINING = 1e-4, 2e-2
 TOLERANCE = {"float64": 1e-4, "float32": 1e-4, "float16": 1e-2, "bfloat16": 5e-2, "complex64": 1e-4}
 
 
@@ -37,19 +42,19 @@ def run(beiming, folder, model, args, options=()):
     done = subprocess.run([beiming, "compile", model, "-o", artifact, *options], capture_output=True, text=True)
     if done.returncode:
         return None, "compile: " + done.stderr.strip().replace("\n", " ")[:300]
-    names = dict(pair for i, x in enumerate(args) for pair in named(i, x))
-    np.savez(feed, **names)
+    # Text calls arguments by number, files of jax.export by the names they have in Python.
+    described = subprocess.run([beiming, "inspect", artifact, "--json"], capture_output=True, text=True, check=True).stdout
+    names = [i["name"] for i in json.loads(described)["inputs"]]
+    arrays = [p for x in args for p in planes(x)]
+    if len(names) != len(arrays):
+        return None, f"{len(names)} inputs, not {len(arrays)}"
+    np.savez(feed, **dict(zip(names, arrays)))
     command = [beiming, "run", artifact, "--outputs", out] + (["--inputs", feed] if names else [])
     done = subprocess.run(command, capture_output=True, text=True)
     if done.returncode:
         return None, "run: " + done.stderr.strip().replace("\n", " ")[:300]
     with np.load(out) as z:
         return [z[n] for n in z.files], None
-
-
-def named(i, x):
-    parts = planes(x)
-    return [(f"arg{i}", parts[0])] if len(parts) == 1 else [(f"arg{i}.real", parts[0]), (f"arg{i}.imag", parts[1])]
 
 
 def differs(got, want):
@@ -87,6 +92,46 @@ def attempt(beiming, folder, f, args):
     return None
 
 
+def bound_weights(beiming, folder):
+    """Weights that come beside the module, as torchax exports them: leading arguments `states[i]`, donated; several results."""
+    def f(states, args):
+        return args[0] @ states[0] + states[1], states[2] + 1
+    states, x = [models.weight(8, 4), models.weight(4), np.arange(3, dtype=np.float32)], models.data(5, 8)
+    path, weights = folder / "states.jax", folder / "states.npz"
+    path.write_bytes(export.export(jax.jit(f, donate_argnums=(0,)))(states, (x,)).serialize())
+    np.savez(weights, **{f"states[{i}]": s for i, s in enumerate(states)})
+    want = [np.asarray(r) for r in f(states, (x,))]
+    for options, args in [((), [*states, x]), (("--bind", weights), [x])]:
+        got, why = run(beiming, folder, path, args, options)
+        why = why or differs(got, want)
+        if why:
+            return why
+    return None
+
+
+def network(beiming, folder, name):
+    """A network of full size. Weights are bound, but to a training step, which changes them."""
+    f, weights, inputs = networks.NETWORKS[name]()
+    training, flat = name.endswith("_train"), [np.asarray(x) for x in jax.tree.leaves(weights)]
+    jitted = jax.jit(f, keep_unused=True)
+    want = [np.asarray(x) for x in jax.tree.leaves(jitted(weights, *inputs))]
+    text, bound = folder / "network.mlir", folder / "weights.npz"
+    text.write_text(jitted.lower(weights, *inputs).as_text())
+    args = [np.asarray(x) for x in jax.tree.leaves(inputs)]
+    if training:
+        got, why = run(beiming, folder, text, flat + args)
+    else:
+        np.savez(bound, **{f"arg{i}": x for i, x in enumerate(flat)})
+        got, why = run(beiming, folder, text, args, ("--bind", bound))
+    if why:
+        return why
+    for i, (g, w) in enumerate(zip(got, want, strict=True)):
+        worst = np.max(np.abs(g.astype(np.float64) - w)) / (np.max(np.abs(w)) or 1)
+        if g.shape != w.shape or not worst <= (TRAINING if training else NETWORK):
+            return f"result {i} differs by {worst:.3g} of its largest"
+    return None
+
+
 def open_batch(beiming, folder):
     """One artifact for every size of a batch."""
     b, = export.symbolic_shape("b")
@@ -107,9 +152,13 @@ def main():
     p = argparse.ArgumentParser(description=__doc__)
     p.add_argument("beiming", type=pathlib.Path)
     p.add_argument("--filter", default="")
+    p.add_argument("--networks", action="store_true")
     a = p.parse_args()
     cases = {n: (lambda d, f=f, x=x: attempt(a.beiming, d, f, x)) for n, (f, x) in {**functions.CASES, **models.MODELS}.items()}
     cases["open batch"] = lambda d: open_batch(a.beiming, d)
+    cases["bound weights"] = lambda d: bound_weights(a.beiming, d)
+    if a.networks:
+        cases |= {f"network {n}": (lambda d, n=n: network(a.beiming, d, n)) for n in networks.NETWORKS}
     failed = 0
     with tempfile.TemporaryDirectory() as d:
         for name, go in cases.items():

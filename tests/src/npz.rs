@@ -10,12 +10,13 @@ use beiming_ir::types::DType;
 use crate::Named;
 
 /// numpy's names for the element types that tests exchange.
-const TYPES: [(&str, DType); 9] = [
+const TYPES: [(&str, DType); 10] = [
     ("<f8", DType::F64),
     ("<f4", DType::F32),
     ("<f2", DType::F16),
     ("<i8", DType::I64),
     ("<i4", DType::I32),
+    ("<u4", DType::U32),
     ("|i1", DType::I8),
     ("|u1", DType::U8),
     ("<u2", DType::U16),

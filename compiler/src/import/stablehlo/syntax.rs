@@ -76,6 +76,9 @@ impl Value {
 pub struct Block {
     /// Arguments.
     pub args: Vec<Value>,
+    /// What the locations of the arguments call them, in order and empty where they do not; may be shorter than `args`. JAX says
+    /// there which part of which of its arguments each is: `states[0]`.
+    pub names: Vec<Arc<str>>,
     /// Operations in order.
     pub ops: Vec<Operation>,
 }

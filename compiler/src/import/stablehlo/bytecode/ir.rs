@@ -1,6 +1,8 @@
 //! The operations of an artifact. Regions are read with a stack of our own: how deep they nest is bounded, and nothing is
 //! reserved for what an artifact only announces.
 
+use std::sync::Arc;
+
 use super::container::{Container, LAZY_REGIONS, NO_ARG_LOCATION, PROPERTIES, USE_ORDERS};
 use super::cursor::{Cursor, Read, problem};
 use super::names::{Kind, Names};
@@ -321,7 +323,7 @@ impl<'a, 'p> Reader<'a, 'p> {
                 return Err(self.c.problem(format!("a block of {ops} operations")));
             }
             if args {
-                block.args = self.arguments()?;
+                (block.args, block.names) = self.arguments()?;
             }
         }
         if let Some(open) = self.stack.last_mut() {
@@ -332,14 +334,16 @@ impl<'a, 'p> Reader<'a, 'p> {
     }
 
     /// The arguments of a block.
-    fn arguments(&mut self) -> Read<Vec<Value>> {
+    fn arguments(&mut self) -> Read<(Vec<Value>, Vec<Arc<str>>)> {
         let n = self.c.count()?;
-        let mut args = Vec::with_capacity(n);
+        let (mut args, mut names) = (Vec::with_capacity(n), vec![]);
         for _ in 0..n {
             let ty = if self.container.version >= NO_ARG_LOCATION {
                 let (ty, located) = self.c.flagged()?;
                 if located {
-                    self.c.varint()?;
+                    let loc = self.c.varint()?;
+                    names.resize(args.len(), "".into());
+                    names.push(self.pool.location(&self.c, loc)?);
                 }
                 self.pool.ty_at(&self.c, ty)?
             } else {
@@ -352,7 +356,7 @@ impl<'a, 'p> Reader<'a, 'p> {
         if self.container.version >= USE_ORDERS && self.c.byte()? != 0 {
             self.use_orders(n)?;
         }
-        Ok(args)
+        Ok((args, names))
     }
 
     /// Ends a region; with the last one its operation.

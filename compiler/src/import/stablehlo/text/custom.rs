@@ -338,7 +338,7 @@ fn applied(p: &mut Parser, word: &str, scalar: Type, place: &Loc) -> Block {
     let dialect = word.split_once('.').map_or("stablehlo", |(d, _)| d);
     let apply = op(p.intern(word), args.clone(), vec![result]);
     let ret = op(p.intern(&format!("{dialect}.return")), vec![result], vec![]);
-    Block { args, ops: vec![apply, ret] }
+    Block { args, names: vec![], ops: vec![apply, ret] }
 }
 
 /// `(%x = %a, %y = %b) : type, type attributes {..} cond {..} do {..}`.

@@ -141,6 +141,7 @@ impl<'a> Parser<'a> {
         let name = self.symbol_name()?;
         self.once(&name, at);
         let (mut args, mut arg_attrs): (Vec<Argument>, Vec<Attrs>) = (vec![], vec![]);
+        let mut names = vec![];
         self.c.expect("(")?;
         if !self.c.eat(")") {
             loop {
@@ -152,7 +153,7 @@ impl<'a> Parser<'a> {
                 if self.c.peek() == b'{' {
                     self.dict_into(&mut attrs)?;
                 }
-                self.maybe_loc()?;
+                names.push(self.maybe_loc()?);
                 args.push(arg);
                 arg_attrs.push(attrs);
                 if !self.c.eat(",") {
@@ -166,11 +167,12 @@ impl<'a> Parser<'a> {
         if self.c.keyword("attributes") {
             self.dict_into(&mut attrs)?;
         }
-        let body = if self.c.peek() == b'{' && !self.c.src[self.c.pos..].starts_with(b"{-#") {
+        let mut body = if self.c.peek() == b'{' && !self.c.src[self.c.pos..].starts_with(b"{-#") {
             self.region(&args)?
         } else {
-            Block { args: args.into_iter().map(|(_, ty, _)| self.new_value(ty)).collect(), ops: vec![] }
+            Block { args: args.into_iter().map(|(_, ty, _)| self.new_value(ty)).collect(), ..Block::default() }
         };
+        body.names = names;
         loc.name = self.maybe_loc()?;
         let values = std::mem::take(&mut self.values);
         module.functions.push(Function { name, public, arg_attrs, results, result_attrs, attrs, body, values, loc });

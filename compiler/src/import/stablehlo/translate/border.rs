@@ -43,7 +43,7 @@ impl Inputs {
         let (mut errors, mut unsupported, mut bounds) = (vec![], vec![], vec![]);
         let mut used = BTreeSet::new();
         for (i, v) in f.body.args.iter().enumerate() {
-            let name = argument_name(f.arg_attrs.get(i), i, &mut used);
+            let name = argument_name(f.arg_attrs.get(i), f.body.names.get(i), i, &mut used);
             let Some(ty) = f.values.get(v.index()) else {
                 errors.push(ModelError::new(Code::BorderType, format!("argument {i} has no type")));
                 continue;
@@ -173,8 +173,9 @@ fn text<'a>(attrs: Option<&'a Attrs>, name: &str) -> Option<&'a str> {
 }
 
 /// The name that the producer gave an argument, or `argN`; names are distinct.
-fn argument_name(attrs: Option<&Attrs>, i: usize, used: &mut BTreeSet<String>) -> String {
+fn argument_name(attrs: Option<&Attrs>, located: Option<&Arc<str>>, i: usize, used: &mut BTreeSet<String>) -> String {
     let given = ["jax.arg_info", "tf_saved_model.index_path", "mhlo.parameter_name"].iter().find_map(|n| text(attrs, n));
+    let given = given.or(located.map(|n| &**n).filter(|n| is_name(n)));
     let name = given.map_or_else(|| format!("arg{i}"), str::to_string);
     if used.insert(name.clone()) {
         return name;
@@ -182,6 +183,14 @@ fn argument_name(attrs: Option<&Attrs>, i: usize, used: &mut BTreeSet<String>) -
     let name = format!("{name}#{i}");
     used.insert(name.clone());
     name
+}
+
+/// A location that names the thing, and is not a place in a file.
+fn is_name(location: &str) -> bool {
+    let mut parts = location.rsplitn(3, ':');
+    let number = |p: Option<&str>| p.is_some_and(|p| !p.is_empty() && p.bytes().all(|b| b.is_ascii_digit()));
+    let place = number(parts.next()) && number(parts.next()) && parts.next().is_some();
+    !location.is_empty() && !place
 }
 
 /// Puts the results of the entry function in place.
