@@ -12,6 +12,8 @@
 //! For example `matmul_f32_f32_t8x32x768_add_relu__x86_64_v4`. Every character that an identifier cannot hold becomes `_`; at most
 //! eight ops are named. Kernels that differ but would share a name are told apart by `_2`, `_3`, .. at the end.
 
+use beiming_ir::types::DType;
+
 use super::body::{BodyCx, is_anchor};
 
 /// Most ops that are spelled out.
@@ -36,6 +38,27 @@ pub fn kernel(cx: &BodyCx, details: &[String]) -> String {
     parts.extend(others.iter().take(OPS).cloned());
     let mut name = parts.join("_");
     if others.len() > OPS || name.len() > LONGEST {
+        name.truncate(LONGEST);
+        name.push_str("_etc");
+    }
+    identifier(&format!("{name}__{}", cx.target.name))
+}
+
+/// Name of a kernel of `cx` that computes these elementwise ops and no anchor: one part of a body that takes several kernels.
+pub fn map(cx: &BodyCx, details: &[String], from: &[DType], to: DType, ops: &[String]) -> String {
+    let mut parts = vec!["map".to_string()];
+    let mut types: Vec<&str> = vec![];
+    for d in from {
+        if !types.contains(&d.name()) {
+            types.push(d.name());
+        }
+    }
+    types.push(to.name());
+    parts.extend(types.into_iter().map(String::from));
+    parts.extend(details.iter().cloned());
+    parts.extend(ops.iter().take(OPS).cloned());
+    let mut name = parts.join("_");
+    if ops.len() > OPS || name.len() > LONGEST {
         name.truncate(LONGEST);
         name.push_str("_etc");
     }

@@ -172,8 +172,28 @@ fn attempt<'g>(
     w.run(&program, &slots, &tiles, result, y, "", &extent);
     w.copy_out(y, out, first, &extent);
     let body = std::mem::take(&mut w.body);
-    let name = crate::lower::name::kernel(cx, &[format!("t{}", tile_name(g))]);
-    Ok(Some(real.finish(name, cx.op_names(), body, cx.elementwise_flops())))
+    let (ops, flops) = computed(cx, root);
+    let from: Vec<DType> = sources.iter().map(|s| s.dtype).collect();
+    let name = crate::lower::name::map(cx, &[format!("t{}", tile_name(g))], &from, ty.dtype, &ops);
+    Ok(Some(real.finish(name, ops, body, flops)))
+}
+
+/// The ops that `root` is made of down to what earlier kernels have left, and their arithmetic.
+fn computed(cx: &BodyCx, root: Arg) -> (Vec<String>, Dim) {
+    let nodes = &cx.body.nodes;
+    let mut needed = vec![false; nodes.len()];
+    let mut stack = vec![root];
+    while let Some(a) = stack.pop() {
+        if let Arg::Node(n) = a
+            && !cx.stored.contains_key(&n)
+            && !std::mem::replace(&mut needed[n as usize], true)
+        {
+            stack.extend(&nodes[n as usize].args);
+        }
+    }
+    let ops = (0..nodes.len()).filter(|n| needed[*n]);
+    let flops = ops.clone().filter(|n| nodes[*n].op.is_elementwise()).fold(Dim::Known(0), |sum, n| sum + cx.types[n].numel());
+    (ops.map(|n| nodes[n].op.name()).collect(), flops)
 }
 
 fn tile_name(g: &Geometry) -> String {
