@@ -289,6 +289,7 @@ def panel(page: Page, artifact: bool) -> None:
     assert "kernel" in page.locator("#panel pre .row").first.inner_text()
     page.click("#panel [data-tab=llvm]")
     page.wait_for_function("document.querySelector('#panel pre .row')?.textContent.includes('define')")
+    assert page.locator("#panel [aria-selected=true]").all_inner_texts() == ["LLVM IR"]
     page.click("#panel [data-tab=ir]")
     page.wait_for_function("document.querySelector('#panel pre .row')?.textContent.includes('kernel')")
 

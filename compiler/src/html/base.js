@@ -26,7 +26,7 @@ const scaled = (n, units, step) => {
   return `${n >= 100 || i === 0 ? Math.round(n) : n.toPrecision(3)} ${units[i]}`;
 };
 const bytes = n => n == null ? "" : scaled(n, ["B", "KiB", "MiB", "GiB"], 1024);
-const flops = n => n ? scaled(n, ["", "k", "M", "G", "T"], 1000).trim() : "";
+const flops = n => n ? scaled(n, ["", "k", "M", "G", "T"], 1000) : "";
 const micros = n => n == null ? "" : n >= 1000 ? `${(n / 1000).toPrecision(3)} ms` : `${n >= 100 ? Math.round(n) : n.toPrecision(2)} µs`;
 const tail = (s, n) => s.length > n ? "…" + s.slice(1 - n) : s;
 const short = (s, n) => s.length > n ? s.slice(0, n - 1) + "…" : s;

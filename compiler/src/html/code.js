@@ -194,7 +194,7 @@ function chips(n) {
   return n.parts.map(([op, name, source, place], i) => {
     const codeless = !n.does.includes(i);
     const what = [name && `node ${name}`, source, place, codeless ? "leaves no code of its own in this kernel" : ""].filter(Boolean).join("\n");
-    return make("button", { class: n.family, "data-part": i, "data-op": op, "aria-pressed": "false", disabled: codeless, title: what, onclick: () => light(pick?.op === i ? null : { op: i }) }, op, name ? make("small", {}, tail(name, 44)) : null);
+    return make("button", { class: n.family, "data-part": i, "data-op": op, "aria-pressed": "false", disabled: codeless, title: what, onclick: () => light(pick?.op === i ? null : { op: i }) }, op, name || place ? make("small", {}, tail(name || place, 44)) : null);
   });
 }
 

@@ -68,7 +68,7 @@ function panel() {
   let pre = null;
   if (k && PACKED[n.kernel] && $("code").hidden) {
     pre = make("pre", { class: "listing", "data-form": form, tabindex: 0, "aria-label": "Source" });
-    const tab = ([f, name]) => make("button", { role: "tab", "data-tab": f, "aria-selected": f === form, onclick: () => { form = f; panel(); } }, name);
+    const tab = ([f, name]) => make("button", { role: "tab", "data-tab": f, "aria-selected": String(f === form), onclick: () => { form = f; panel(); } }, name);
     parts.push(make("div", { class: "source" }, make("div", { class: "bar" }, make("div", { role: "tablist" }, ...FORMS.map(tab)), make("span", { class: "muted", "data-count": "" }), make("button", { title: "Kernel, LLVM IR and assembly side by side (c)", onclick: () => show("code") }, "Side by side")), pre));
   } else if (k && !PACKED[n.kernel]) parts.push(make("p", { class: "muted" }, NO_SOURCES));
   out.replaceChildren(...parts);

@@ -48,7 +48,7 @@ function kernelTable() {
   if (D.measured) columns.push(["Ratio", k => k.ratio, k => k.ratio == null ? "" : k.ratio >= 10 ? k.ratio.toFixed(0) : k.ratio.toFixed(2), "num"]);
   const cores = D.cores ? ` for ${D.cores} ${D.cores === 1 ? "core" : "cores"}` : "", threads = D.threads ? ` on ${D.threads} ${D.threads === 1 ? "thread" : "threads"}` : "";
   const top = lead(`${D.kernels.length} kernels`, `${calls.length} calls`, `${micros(total.predicted)} predicted${cores}`, D.measured ? `${micros(total.us)} measured${threads}` : "", D.measured && total.predicted ? `${(total.us / total.predicted).toFixed(2)} times the prediction` : "");
-  const change = make("button", { class: "change", "aria-pressed": byCall, onclick: () => { byCall = !byCall; kernelTable(); } }, "Every call");
+  const change = make("button", { class: "change", "aria-pressed": String(byCall), onclick: () => { byCall = !byCall; kernelTable(); } }, "Every call");
   top.append(change);
   table(byCall ? "calls" : "kernels", columns, list, k => k.at, top, "kernels");
 }
@@ -107,7 +107,7 @@ function start() {
   $("model").textContent = tame(D.model || "model");
   $("target").textContent = `${D.target.name} · ${D.target.cpu}`;
   const all = f => D.nodes.reduce((a, n) => a + (n[f] ?? 0), 0);
-  const facts = [["Launches", D.nodes.filter(n => n.kernel != null).length], ["Kernels", D.kernels.length], ["Work", `${flops(all("flops")) || 0}FLOP`], ["Weights", bytes(D.weights.reduce((a, w) => a + w.bytes, 0))], ["Arena", bytes(D.arena.bytes)], ["Predicted", micros(all("predicted"))], ...(D.measured ? [["Measured", micros(all("us"))]] : []), ...D.symbols.map(([n, lo, hi]) => [n, `${lo} … ${hi ?? ""}`])];
+  const facts = [["Launches", D.nodes.filter(n => n.kernel != null).length], ["Kernels", D.kernels.length], ["Work", `${flops(all("flops")) || "0 "}FLOP`], ["Weights", bytes(D.weights.reduce((a, w) => a + w.bytes, 0))], ["Arena", bytes(D.arena.bytes)], ["Predicted", micros(all("predicted"))], ...(D.measured ? [["Measured", micros(all("us"))]] : []), ...D.symbols.map(([n, lo, hi]) => [n, `${lo} … ${hi ?? ""}`])];
   $("facts").append(...facts.flatMap(([k, v]) => [make("dt", {}, k), make("dd", {}, v)]));
   build();
   listen();

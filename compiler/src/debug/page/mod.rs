@@ -42,7 +42,7 @@ pub struct Measured {
 pub fn page(artifact: &Artifact, sources: Option<&Sources>, measured: Option<&Measured>) -> Result<String, DebugError> {
     let data = data::collect(artifact, sources, measured)?;
     let mut packed = vec![];
-    for i in 0..sources.map_or(0, Sources::len) {
+    for i in 0..sources.map_or(0, Sources::kernels) {
         packed.extend(sources.map(|s| s.packed(i)).transpose()?);
     }
     let title = data["model"].as_str().unwrap_or_default().to_string();

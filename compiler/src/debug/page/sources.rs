@@ -101,7 +101,7 @@ impl Sources {
     }
 
     /// Number of kernels.
-    pub fn len(&self) -> usize {
+    pub fn kernels(&self) -> usize {
         self.kernels.len()
     }
 
