@@ -244,6 +244,8 @@ def links(page: Page, shots: str) -> None:
     page.locator("#code pre[data-form=ir] mark").first.click()
     assert page.evaluate("pick.line") - 1 == page.evaluate("listings.find(l => l.form === 'ir').cursor")
     assert page.evaluate(LIT, "ir") > 0
+    code = page.evaluate("pick.exprs != null && listings[0].written.hasCode(pick.line, pick.exprs)")
+    assert not code or page.evaluate(LIT, "llvm") + page.evaluate(LIT, "asm") > 0
     # Line by line with the keyboard; Escape clears.
     page.focus("#code pre[data-form=asm]")
     for _ in range(3):

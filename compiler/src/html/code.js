@@ -94,12 +94,19 @@ class Written {
     const of = pick.exprs == null ? this.ofLine(pick.line) : [...pick.exprs].flatMap(e => this.ofExpr(e));
     return [...new Set(of)];
   }
+  /** Whether machine code was written for some of these expressions, at this line if it is a statement's. */
+  hasCode(line, exprs) {
+    const here = at => at.some((e, k) => k % 2 === 1 && e >= 0 && exprs.has(e) && (at[k - 1] === line || !this.doc.statement.has(line)));
+    return here(this.doc.llvm.at) || here(this.doc.asm.at);
+  }
   /** What a click on a column of a line of a listing means. */
   choose(form, i, column) {
     if (form === "ir") {
-      const spans = this.doc.spans[i], at = spans.filter(s => s.from <= column && column < s.to).pop();
-      if (!at) return this.doc.statement.has(i + 1) || i === 0 ? { line: i + 1, exprs: null } : null;
-      return { line: i + 1, exprs: new Set(spans.filter(s => s.from >= at.from && s.to <= at.to).map(s => s.expr)) };
+      const spans = this.doc.spans[i], around = spans.filter(s => s.from <= column && column < s.to).reverse();
+      if (!around.length) return this.doc.statement.has(i + 1) || i === 0 ? { line: i + 1, exprs: null } : null;
+      const within = at => new Set(spans.filter(s => s.from >= at.from && s.to <= at.to).map(s => s.expr));
+      // What is folded into what uses it (the sum in an address) has no code: the least part around it that has.
+      return { line: i + 1, exprs: within(around.find(at => this.hasCode(i + 1, within(at))) ?? around[0]) };
     }
     const [line, expr] = this.place(form, i);
     return line === 0 ? null : { line, exprs: expr < 0 ? null : new Set([expr]), own: true };

@@ -73,5 +73,5 @@ function panel() {
   } else if (k && !PACKED[n.kernel]) parts.push(make("p", { class: "muted" }, NO_SOURCES));
   out.replaceChildren(...parts);
   out.scrollTop = 0;
-  if (pre) fill([[pre, form]], n, () => run === shown);
+  if (pre) fill([[pre, form]], n, () => run === shown && $("code").hidden);
 }
