@@ -13,7 +13,7 @@ use beiming_ir::text::{Constants, print_graph};
 use beiming_tests::compiled;
 use translate::{Settings, Translation};
 
-use crate::compare;
+use crate::{compare, exact};
 
 /// A program in its encodings.
 pub struct Case {
@@ -42,6 +42,10 @@ pub struct Outcome {
     pub eval: Option<String>,
     /// What went wrong in the compiled program.
     pub cpu: Option<String>,
+    /// All that the evaluator's checks found wrong is nearer to the exact values than what the suite expects.
+    pub eval_nearer: bool,
+    /// The same of the compiled program.
+    pub cpu_nearer: bool,
     /// Checks that the program makes.
     pub checks: usize,
     /// How long it took.
@@ -75,8 +79,8 @@ fn panicked(e: Box<dyn std::any::Any + Send>) -> String {
 }
 
 /// Runs `f`; a panic is an error.
-fn guarded<T>(f: impl FnOnce() -> Result<T, String>) -> Result<T, String> {
-    catch_unwind(AssertUnwindSafe(f)).unwrap_or_else(|e| Err(panicked(e)))
+fn guarded<T, E: From<String>>(f: impl FnOnce() -> Result<T, E>) -> Result<T, E> {
+    catch_unwind(AssertUnwindSafe(f)).unwrap_or_else(|e| Err(panicked(e).into()))
 }
 
 /// A module: each function that stands for a program, or why it does not translate.
@@ -161,13 +165,42 @@ fn judge(t: &Translation, outputs: &[Tensor]) -> Result<(), String> {
     Ok(())
 }
 
-fn evaluate(t: &Translation) -> Result<(), String> {
-    beiming_ir::verify::graph(t.graph.clone()).map_err(|e| format!("verify: {e}"))?;
-    let outputs = beiming_ir::eval::graph(&t.graph, &t.lifted).map_err(|e| e.to_string())?;
-    judge(t, &outputs)
+/// Whether all that checks find wrong is nearer to the exact values than what they expect.
+fn nearer(t: &Translation, outputs: &[Tensor]) -> bool {
+    let Some(exact) = exact::outputs(&t.graph, &t.lifted) else { return false };
+    let at = |of: &[Tensor], k: usize| of.get(k).cloned();
+    t.checks.iter().flat_map(|c| (c.first..c.first + c.count).map(move |k| (c, k))).all(|(c, k)| {
+        match (at(outputs, k), at(outputs, k + c.count), at(&exact, k)) {
+            (Some(got), Some(want), Some(e)) => compare::nearer(c.criterion, &got, &want, &e),
+            _ => false,
+        }
+    })
 }
 
-fn compile_and_run(t: &Translation) -> Result<(), String> {
+/// What is wrong, and whether that is nearer to the exact values.
+fn judged(t: &Translation, outputs: &[Tensor]) -> Result<(), Miss> {
+    judge(t, outputs).map_err(|message| Miss { message, nearer: nearer(t, outputs) })
+}
+
+/// A program that did not give what it should.
+struct Miss {
+    message: String,
+    nearer: bool,
+}
+
+impl From<String> for Miss {
+    fn from(message: String) -> Miss {
+        Miss { message, nearer: false }
+    }
+}
+
+fn evaluate(t: &Translation) -> Result<(), Miss> {
+    beiming_ir::verify::graph(t.graph.clone()).map_err(|e| format!("verify: {e}"))?;
+    let outputs = beiming_ir::eval::graph(&t.graph, &t.lifted).map_err(|e| e.to_string())?;
+    judged(t, &outputs)
+}
+
+fn compile_and_run(t: &Translation) -> Result<(), Miss> {
     let target = Target::host();
     let c = compiled::compile(&t.graph, &target)?;
     let code = compiled::emit_plain(&c.program)?;
@@ -176,7 +209,7 @@ fn compile_and_run(t: &Translation) -> Result<(), String> {
     compiled::write(&path, "case", &c.program, &code)?;
     let names = t.graph.inputs.iter().map(|v| t.graph.value(*v).name.to_string());
     let inputs: Vec<(String, Tensor)> = names.zip(t.lifted.iter().cloned()).collect();
-    judge(t, &compiled::run_here(&path, &inputs, 1)?)
+    judged(t, &compiled::run_here(&path, &inputs, 1)?)
 }
 
 /// Why a program is for others than this compiler, by its text.
@@ -234,11 +267,16 @@ fn attempt(c: &Case, only_eval: bool, o: &mut Outcome) {
         }
         o.checks += t.checks.len();
         let no = |e: &Option<String>| e.is_none();
-        if no(&o.eval) {
-            o.eval = guarded(|| evaluate(t)).err();
+        if no(&o.eval)
+            && let Err(miss) = guarded(|| evaluate(t))
+        {
+            (o.eval, o.eval_nearer) = (Some(miss.message), miss.nearer);
         }
-        if !only_eval && no(&o.cpu) {
-            o.cpu = guarded(|| compile_and_run(t)).err();
+        if !only_eval
+            && no(&o.cpu)
+            && let Err(miss) = guarded(|| compile_and_run(t))
+        {
+            (o.cpu, o.cpu_nearer) = (Some(miss.message), miss.nearer);
         }
     }
 }

@@ -15,6 +15,20 @@ pub fn holds(criterion: Criterion, got: &Tensor, want: &Tensor) -> Result<(), St
     Err(format!("{} of {} elements are wrong; element {first} is {}, not {}", bad.len(), got.len(), show(g), show(w)))
 }
 
+/// Whether everything that a check finds wrong is at least as near to the exact value as the expected one is. Numbers as wide as
+/// the exact ones are never judged.
+pub fn nearer(criterion: Criterion, got: &Tensor, want: &Tensor, exact: &Tensor) -> bool {
+    let judged = got.dtype.is_float() && got.dtype != DType::F64 && got.dtype == want.dtype;
+    if !judged || got.shape != want.shape || got.shape != exact.shape {
+        return holds(criterion, got, want).is_ok();
+    }
+    let distance = |a: Num, e: Num| (a.to_f64() - e.to_f64()).abs();
+    (0..got.len()).all(|i| {
+        let (g, w, e) = (got.get(i), want.get(i), exact.get(i));
+        element(criterion, got.dtype, g, w) || distance(g, e) <= distance(w, e)
+    })
+}
+
 fn show(n: Num) -> String {
     match n {
         Num::Int(i) => i.to_string(),
@@ -75,6 +89,17 @@ mod tests {
             assert_eq!(ulps(DType::F32, a, b), want, "{a} and {b}");
         }
         assert_eq!(ulps(DType::BF16, 1.0, 1.0078125), 1);
+    }
+
+    #[test]
+    fn the_nearer_of_two_numbers() {
+        let t = |dtype, v: f64| Tensor::from_f64(dtype, &[1], &[v]);
+        let (exact, c) = (t(DType::F64, 1.0), Criterion::Equal);
+        for (got, want, nearer_) in [(1.25, 0.5, true), (0.5, 1.25, false), (1.5, 0.5, true), (f64::NAN, 0.5, false)] {
+            assert_eq!(nearer(c, &t(DType::F32, got), &t(DType::F32, want), &exact), nearer_, "{got} and {want}");
+        }
+        // An exact value of the same type proves nothing.
+        assert!(!nearer(c, &t(DType::F64, 1.0), &t(DType::F64, 1.5), &exact));
     }
 
     #[test]

@@ -10,6 +10,7 @@
 
 mod case;
 mod compare;
+mod exact;
 mod report;
 
 use std::path::{Path, PathBuf};

@@ -3,14 +3,14 @@
 use beiming::import::stablehlo::{module, translate};
 use beiming::import::{ImportError, ImportOptions};
 use beiming_ir::eval;
-use translate::{Known, Settings, Translation};
+use translate::{Criterion, Known, Settings, Translation};
 
 fn translated(text: &str, known: Known) -> Result<Translation, ImportError> {
     let module = module(text.as_bytes().to_vec().into())?;
     translate::translate(&module, &ImportOptions::default(), Settings { checks: true, lift: false }, known)
 }
 
-/// Evaluates a program and holds its checks, which must all be `check.expect_eq`.
+/// Evaluates a program and holds its checks, of equality to the bit or within a tolerance.
 #[track_caller]
 fn holds(what: &str, text: &str) {
     let t = translated(text, Known::default()).unwrap_or_else(|e| panic!("{what}: {e}"));
@@ -19,7 +19,12 @@ fn holds(what: &str, text: &str) {
     for c in &t.checks {
         for k in c.first..c.first + c.count {
             let (got, want) = (&out[k], &out[k + c.count]);
-            assert_eq!((got.ty(), got.bytes()), (want.ty(), want.bytes()), "{what}: the check at {}", c.place);
+            assert_eq!(got.ty(), want.ty(), "{what}: the check at {}", c.place);
+            let near = |tolerance: f64| got.to_f64().iter().zip(want.to_f64()).all(|(g, w)| (g - w).abs() <= tolerance);
+            match c.criterion {
+                Criterion::AlmostEqual(tolerance) if near(tolerance) => {}
+                _ => assert_eq!(got.bytes(), want.bytes(), "{what}: the check at {}: {:?}", c.place, got.to_f64()),
+            }
         }
     }
 }
@@ -124,6 +129,51 @@ fn products_in_groups() {
     holds("ragged batch", &main(&(batch.to_string() + &text + &want)));
 }
 
+/// The numbers are those of the formulas of the specification, computed with numpy.
+#[test]
+fn batches_are_normalised() {
+    let operands = "  %x = stablehlo.constant dense<[[[1., 2.], [3., 8.]], [[5., 4.], [7., 2.]]]> : tensor<2x2x2xf64>
+  %g = stablehlo.constant dense<[[[1., 0.], [2., 1.]], [[0., 3.], [1., 4.]]]> : tensor<2x2x2xf64>
+  %s = stablehlo.constant dense<[2., 4.]> : tensor<2xf64>
+  %o = stablehlo.constant dense<[1., -1.]> : tensor<2xf64>
+  %m = stablehlo.constant dense<[3., 5.]> : tensor<2xf64>
+  %v = stablehlo.constant dense<[2.5, 6.5]> : tensor<2xf64>\n";
+    let about = "{epsilon = 5.000000e-01 : f32, feature_index = 1 : i64}";
+    let (data, list) = ("tensor<2x2x2xf64>", "tensor<2xf64>");
+    let y = "[[[-1.30940108, -0.15470054], [-4.02371578, 3.53557368]], [[3.30940108, 2.15470054], [2.02371578, -5.53557368]]]";
+    let dx = "[[[0.19245009, -1.05847549], [-1.18788834, 0.26997462]], [[-1.34715063, 2.21317603], [-0.32396955, 1.24188327]]]";
+    let rounded = |value: &str, want: &str, ty: &str| {
+        format!("  check.expect_almost_eq_const {value}, dense<{want}> : tensor<{ty}>, tolerance = 1.0e-8\n")
+    };
+    for (what, lines, checks) in [
+        (
+            "inference",
+            format!(
+                "  %y = \"stablehlo.batch_norm_inference\"(%x, %s, %o, %m, %v) {about} : ({data}, {list}, {list}, {list}, {list}) -> {data}\n"
+            ),
+            rounded("%y", y, "2x2x2xf64"),
+        ),
+        (
+            "training",
+            format!(
+                "  %y:3 = \"stablehlo.batch_norm_training\"(%x, %s, %o) {about} : ({data}, {list}, {list}) -> ({data}, {list}, {list})\n"
+            ),
+            rounded("%y#0", y, "2x2x2xf64") + &expect("%y#1", "2xf64", "[3., 5.]") + &expect("%y#2", "2xf64", "[2.5, 6.5]"),
+        ),
+        (
+            "gradient",
+            format!(
+                "  %y:3 = \"stablehlo.batch_norm_grad\"(%x, %s, %m, %v, %g) {about} : ({data}, {list}, {list}, {list}, {data}) -> ({data}, {list}, {list})\n"
+            ),
+            rounded("%y#0", dx, "2x2x2xf64")
+                + &rounded("%y#1", "[0.57735027, -4.1576092]", "2xf64")
+                + &expect("%y#2", "2xf64", "[4., 8.]"),
+        ),
+    ] {
+        holds(what, &main(&(operands.to_string() + &lines + &checks)));
+    }
+}
+
 #[test]
 fn the_platform_is_chosen_when_the_model_is_read() {
     let text =
@@ -139,7 +189,12 @@ fn the_platform_is_chosen_when_the_model_is_read() {
     for (platform, inputs, nodes) in [(Some(0), 1, 0), (Some(1), 1, 1)] {
         let g = translated(text, Known { platform, ..Known::default() }).unwrap().graph;
         assert_eq!((g.inputs.len(), g.nodes().len()), (inputs, nodes), "{platform:?}");
+        assert_eq!(&*g.value(g.inputs[0]).name, "arg0");
     }
     // A text does not say which number means what: the index stays an input.
     assert_eq!(translated(text, Known::default()).unwrap().graph.inputs.len(), 2);
+    // A file of `jax.export` does.
+    let file = std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/stablehlo/artifacts/platforms.jax");
+    let g = beiming::import::read(&file, &ImportOptions::default()).unwrap();
+    assert_eq!(g.inputs.iter().map(|v| &*g.value(*v).name).collect::<Vec<_>>(), ["arg0"]);
 }

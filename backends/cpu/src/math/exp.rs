@@ -38,6 +38,14 @@ impl Math<'_, '_> {
         self.scale(ll.fadd(e, self.c(x, 1.0)), n)
     }
 
+    /// `exp(x + low)` for a `low` that is far below the digits of `x`.
+    pub(super) fn exp_pair(&self, x: V, low: V) -> V {
+        let ll = self.ll;
+        let (e, n) = self.exp_parts(self.at_least(self.at_most(x, 711.0), -746.0));
+        let e = ll.fadd(e, ll.fma(e, low, low));
+        self.scale(ll.fadd(e, self.c(x, 1.0)), n)
+    }
+
     pub(super) fn exp(&self, x: V) -> V {
         self.exp_scaled(x, 0)
     }

@@ -46,12 +46,13 @@ impl Math<'_, '_> {
         let cubic = ll.fmul(ll.fmul(s, s2), self.poly(s2, &[], &coef::ATANH_64));
         let (hi, lo) = LN2_64;
         let whole = ll.fmul(n, c(hi));
+        let whole_low = ll.fma(n, c(hi), ll.fneg(whole));
         let twice = ll.fadd(s, s);
         let sum = ll.fadd(whole, twice);
         // The exact error of the sum, whichever is larger.
         let b = ll.fsub(sum, whole);
         let lost = ll.fadd(ll.fsub(whole, ll.fsub(sum, b)), ll.fsub(twice, b));
-        let tail = ll.fadd(lost, ll.fadd(ll.fma(c(2.0), s_low, cubic), ll.fmul(n, c(lo))));
+        let tail = ll.fadd(lost, ll.fadd(ll.fma(c(2.0), s_low, cubic), ll.fma(n, c(lo), whole_low)));
         let high = ll.fadd(sum, tail);
         (high, ll.fsub(tail, ll.fsub(high, sum)))
     }

@@ -19,10 +19,8 @@ impl Math<'_, '_> {
         let exact = ll.fmul(y, h);
         let low = ll.fma(y, l, ll.fma(y, h, ll.fneg(exact)));
         let inside = ll.fcmp(LLVMRealOLT, ll.fabs(exact), c(800.0));
-        let e = self.exp(ll.select(inside, exact, ll.fmul(y, self.log(a))));
-        let finite = ll.and(inside, ll.fcmp(LLVMRealOLT, e, c(f64::INFINITY)));
+        let p = self.exp_pair(ll.select(inside, exact, ll.fmul(y, self.log(a))), ll.select(inside, low, c(0.0)));
         let ends = ll.or(ll.fcmp(LLVMRealOEQ, a, c(0.0)), ll.fcmp(LLVMRealOEQ, a, c(f64::INFINITY)));
-        let p = ll.select(finite, ll.fma(e, low, e), e);
         // Zero and infinity have no finite logarithm, and NaN no part of it.
         let p = ll.select(ends, self.exp(ll.fmul(y, self.log(a))), p);
         let p = ll.select(ll.fcmp(LLVMRealUNO, a, y), c(f64::NAN), p);

@@ -101,8 +101,8 @@ fn platform(file: &export::Exported) -> Result<Option<i64>, ImportError> {
 /// What an exported function says about the extents that its module leaves open, by the names that those get.
 fn extents(file: &export::Exported) -> Vec<(Arc<str>, Dim)> {
     let mut out = vec![];
-    // Before the inputs stand the index of the platform, where there are several, and a token for each ordered effect.
-    let first = usize::from(file.platforms.len() > 1) + file.ordered_effects.len();
+    // Before the inputs stands a token for each ordered effect. (The index of the platform does not count.)
+    let first = file.ordered_effects.len();
     for (i, input) in file.kept.iter().enumerate() {
         let i = first + i;
         let Some(export::Aval::Array { shape, .. }) = file.inputs.get(*input) else { continue };

@@ -42,8 +42,17 @@ impl Inputs {
         let mut all = Inputs { forms: vec![], args: f.body.args.len(), planes: vec![], symbols: Symbols::default() };
         let (mut errors, mut unsupported, mut bounds) = (vec![], vec![], vec![]);
         let mut used = BTreeSet::new();
+        // A program for several platforms is told first which one it runs on. Where that is known, the others count from 0.
+        let told = text(f.arg_attrs.first(), "jax.global_constant") == Some("_platform_index");
+        let platform = known.platform.filter(|_| told);
         for (i, v) in f.body.args.iter().enumerate() {
-            let name = argument_name(f.arg_attrs.get(i), f.body.names.get(i), i, &mut used);
+            let name = match platform {
+                Some(_) if i == 0 => "platform".to_string(),
+                _ => {
+                    let number = i - usize::from(platform.is_some());
+                    argument_name(f.arg_attrs.get(i), f.body.names.get(i), number, &mut used)
+                }
+            };
             let Some(ty) = f.values.get(v.index()) else {
                 errors.push(ModelError::new(Code::BorderType, format!("argument {i} has no type")));
                 continue;
@@ -88,9 +97,7 @@ impl Inputs {
         for (i, t) in settled.values {
             all.planes[i].2 = Some(t);
         }
-        // A program for several platforms is told first which one it runs on.
-        let told = text(f.arg_attrs.first(), "jax.global_constant") == Some("_platform_index");
-        if let (Some(index), true, Some((_, ty, value @ None))) = (known.platform, told, all.planes.first_mut())
+        if let (Some(index), Some((_, ty, value @ None))) = (platform, all.planes.first_mut())
             && ty.rank() == 0
         {
             *value = Some(Tensor::build(ty.dtype, &[], |_| Num::Int(index.into())));

@@ -3,6 +3,7 @@
 //! A converter reads arguments and attributes and emits core ops. It does not infer shapes: the core ops' own `infer` does,
 //! and is the judge of arguments that do not fit.
 
+pub mod batch_norm;
 pub mod bits;
 pub mod check;
 pub mod collective;
@@ -82,6 +83,7 @@ pub const fn any(name: &'static str, convert: Convert) -> Row {
 
 /// The operations of every family.
 const FAMILIES: &[&[Row]] = &[
+    batch_norm::OPS,
     bits::OPS,
     check::OPS,
     collective::OPS,
