@@ -196,5 +196,5 @@ fn the_platform_is_chosen_when_the_model_is_read() {
     // A file of `jax.export` does.
     let file = std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/stablehlo/artifacts/platforms.jax");
     let g = beiming::import::read(&file, &ImportOptions::default()).unwrap();
-    assert_eq!(g.inputs.iter().map(|v| &*g.value(*v).name).collect::<Vec<_>>(), ["arg0"]);
+    assert_eq!(g.inputs.iter().map(|v| &*g.value(*v).name).collect::<Vec<_>>(), ["x"]);
 }
