@@ -14,7 +14,7 @@ use beiming::debug::reference::{self, Reference};
 use beiming::debug::{self, Against, DebugError, GraphSource, Maker, OnnxSource, Tolerance, Values};
 use beiming::stage::{self, Ir, Kind};
 use beiming::target::Target;
-use beiming_ir::tensor::Tensor;
+use beiming::tensor::Tensor;
 use pyo3::prelude::*;
 use pyo3::types::{PyBytes, PyDict};
 use serde_json::{Value, json};
@@ -90,7 +90,7 @@ impl Subject {
     /// For each input: name, element type, extents.
     fn input_ports(&self, py: Python<'_>) -> PyResult<Vec<(String, &'static str, Vec<String>)>> {
         let (ports, _) = self.source.inputs().map_err(|e| self.raise(py, e))?;
-        let one = |(name, ty): &(String, beiming_ir::types::TensorType)| {
+        let one = |(name, ty): &(String, beiming::types::TensorType)| {
             let dtype = ty.dtype.name().parse().map_or("?", dtype::name);
             (name.clone(), dtype, ty.shape.iter().map(ToString::to_string).collect())
         };
@@ -182,7 +182,7 @@ impl Subject {
             };
             let expected = ty.dtype.name().parse().map_err(|e: String| crate::error::input(py, name, &e))?;
             let (array, _) = Array::input(&value, name, expected)?;
-            let fits = |(d, n): (&beiming_ir::types::Dim, &i64)| d.known().is_none_or(|d| d == *n);
+            let fits = |(d, n): (&beiming::types::Dim, &i64)| d.known().is_none_or(|d| d == *n);
             if array.shape().len() != ty.shape.len() || !ty.shape.iter().zip(array.shape()).all(fits) {
                 let what = format!("the model takes {ty}, the array given has shape {:?}", array.shape());
                 return Err(crate::error::shape(py, name, &what));
