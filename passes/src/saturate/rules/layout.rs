@@ -566,12 +566,7 @@ fn turned_product(eg: &mut Eg, op: &Op, c: &[Id]) -> Vec<Id> {
         };
         let (Some(a), Some(b)) = (swap(eg, y), swap(eg, x)) else { continue };
         let product = add(eg, Op::MatMul { out: dtype }, &[a, b]);
-        let mut rest = perm.clone();
-        rest.iter_mut().for_each(|p| match *p {
-            p_ if p_ == rank - 1 => *p = rank - 2,
-            p_ if p_ == rank - 2 => *p = rank - 1,
-            _ => {}
-        });
+        let rest: Vec<usize> = perm.iter().map(|&p| if p + 2 < rank { p } else { 2 * rank - 3 - p }).collect();
         out.extend(product.and_then(|v| add_transpose(eg, &rest, v)));
     }
     out
