@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::hash::{DefaultHasher, Hash, Hasher};
 
 use beiming_ir::kernel::{Access, Buffer, Kernel, OnNpu, Space, Unit};
-use beiming_ir::plan::{Launch, Place, Plan, Port, Program, Side, Slot, SlotId, Step};
+use beiming_ir::plan::{Launch, Origin, Place, Plan, Port, Program, Side, Slot, SlotId, Step};
 use beiming_ir::target::Target;
 use beiming_ir::types::{DType, Dim, TensorType};
 use beiming_passes::transfer;
@@ -176,6 +176,7 @@ fn steps(depth: u32) -> BoxedStrategy<Vec<Step>> {
             name: "".into(),
             flops: Dim::Known(id),
             bytes: Dim::Known(0),
+            origin: Origin::default(),
         })
     });
     let copy = (0..13u32, 0..9u32).prop_map(|(a, b)| Step::Copy { src: SlotId(a), dst: written(b) });
@@ -219,6 +220,7 @@ fn launch(kernel: u32, args: [u32; 3]) -> Step {
         name: "".into(),
         flops: Dim::Known(0),
         bytes: Dim::Known(0),
+        origin: Origin::default(),
     })
 }
 
