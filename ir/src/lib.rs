@@ -21,4 +21,4 @@ pub mod tensor;
 pub mod text;
 pub mod types;
 pub mod verify;
-mod walk;
+pub mod walk;

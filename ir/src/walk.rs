@@ -25,7 +25,7 @@ pub(crate) fn for_args_mut(e: &mut Expr, f: impl FnMut(&mut ExprId)) {
 }
 
 /// Calls `f` with every statement, outer before inner.
-pub(crate) fn for_stmts<'k>(body: &'k [Stmt], f: &mut impl FnMut(&'k Stmt)) {
+pub fn for_stmts<'k>(body: &'k [Stmt], f: &mut impl FnMut(&'k Stmt)) {
     for s in body {
         f(s);
         match s {

@@ -1,7 +1,7 @@
 //! What is known of a kernel's expressions before code is written: which loop variables they depend on, whether they may be
 //! computed early, how an index moves with a variable.
 
-use beiming_ir::kernel::{Access, Element, Expr, ExprId, Kernel, Stmt, VarId};
+use beiming_ir::kernel::{Access, Element, Expr, ExprId, Kernel, VarId};
 use beiming_ir::ops::{BinaryOp, UnaryOp};
 use beiming_ir::tensor::Num;
 use beiming_ir::types::{DType, Dim};
@@ -190,16 +190,4 @@ pub fn element_stride(k: &Kernel, facts: &[Facts], el: &Element, v: VarId) -> Op
         total = total.checked_add(s.checked_mul(inner)?)?;
     }
     Some(total)
-}
-
-/// Calls `f` on every statement, outermost first.
-pub fn walk<'a>(body: &'a [Stmt], f: &mut dyn FnMut(&'a Stmt)) {
-    for s in body {
-        f(s);
-        match s {
-            Stmt::For { body, .. } => walk(body, f),
-            Stmt::If { then, .. } => walk(then, f),
-            _ => {}
-        }
-    }
 }

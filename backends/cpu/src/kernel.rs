@@ -10,9 +10,10 @@ use std::collections::HashMap;
 use beiming_ir::kernel::{BufId, Buffer, ExprId, Kernel, Space, Stmt, VarId, local_bytes};
 use beiming_ir::target::Target;
 use beiming_ir::types::{DType, Dim};
+use beiming_ir::walk::for_stmts;
 
 use crate::EmitError;
-use crate::facts::{Facts, MAX_VARS, Vars, analyse, bit, walk};
+use crate::facts::{Facts, MAX_VARS, Vars, analyse, bit};
 use crate::ll::*;
 use crate::origin::{HEAD, Lines};
 use crate::vector::Lanes;
@@ -184,7 +185,7 @@ impl Gen<'_, '_> {
     /// Buffers that are an accumulator of an `Mma`.
     fn accumulators(&self) -> Vec<BufId> {
         let mut out = vec![];
-        walk(&self.k.body, &mut |s| {
+        for_stmts(&self.k.body, &mut |s| {
             if let Stmt::Mma { acc, .. } = s {
                 out.push(*acc);
             }

@@ -72,7 +72,7 @@ impl Lines {
             match (a, b) {
                 (Stmt::For { body: a, .. }, Stmt::For { body: b, .. }) => self.pair(a, b, numbers),
                 (Stmt::If { then: a, .. }, Stmt::If { then: b, .. }) => self.pair(a, b, numbers),
-                (Stmt::Copy { .. }, b) => crate::facts::walk(std::slice::from_ref(b), &mut |s| {
+                (Stmt::Copy { .. }, b) => beiming_ir::walk::for_stmts(std::slice::from_ref(b), &mut |s| {
                     self.0.insert(key(s), line);
                 }),
                 _ => {}

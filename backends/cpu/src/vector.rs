@@ -7,9 +7,10 @@
 use beiming_ir::kernel::{Element, Expr, ExprId, Space, Stmt, VarId};
 use beiming_ir::ops::ReduceOp;
 use beiming_ir::types::DType;
+use beiming_ir::walk::for_stmts;
 
 use crate::EmitError;
-use crate::facts::{bit, element_stride, walk};
+use crate::facts::{bit, element_stride};
 use crate::kernel::Gen;
 use crate::ll::*;
 
@@ -90,7 +91,7 @@ impl Gen<'_, '_> {
             register |= moves && self.k.buffer(el.buffer).space == Space::Register;
         };
         let mut seen = vec![];
-        walk(body, &mut |s| match s {
+        for_stmts(body, &mut |s| match s {
             Stmt::Vector { dst, value, .. } => {
                 see(dst);
                 cost += 1 + self.facts[value.index()].cost;
@@ -136,7 +137,7 @@ impl Gen<'_, '_> {
     /// Reserves and clears the accumulators.
     fn start(&mut self, shape: &mut Shape, var: VarId, body: &[Stmt]) -> Result<(), EmitError> {
         let mut ops = vec![];
-        walk(body, &mut |s| {
+        for_stmts(body, &mut |s| {
             if let Stmt::Vector { dst, reduce: Some(op), .. } = s
                 && self.is_sum(s, var)
             {
@@ -302,7 +303,7 @@ impl Gen<'_, '_> {
                     let mut inner = *next;
                     self.branch(c, |g| g.lane_body(then, shape, &mut inner))?;
                     let Some(var) = self.lanes.as_ref().map(|l| l.var) else { return Ok(()) };
-                    walk(then, &mut |s| *next += usize::from(self.is_sum(s, var)));
+                    for_stmts(then, &mut |s| *next += usize::from(self.is_sum(s, var)));
                 }
                 Stmt::Vector { dst, value, reduce } => {
                     let Some(var) = self.lanes.as_ref().map(|l| l.var) else { return Ok(()) };
@@ -453,7 +454,7 @@ impl Gen<'_, '_> {
                     let c = self.scalar(*cond)?;
                     let mut inner = *next;
                     self.branch(c, |g| g.finish_body(then, var, shape, &mut inner))?;
-                    walk(then, &mut |s| *next += usize::from(self.is_sum(s, var)));
+                    for_stmts(then, &mut |s| *next += usize::from(self.is_sum(s, var)));
                 }
                 Stmt::Vector { dst, reduce: Some(op), .. } if self.is_sum(s, var) => {
                     let sums = &shape.sums[*next];

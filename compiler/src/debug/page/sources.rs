@@ -7,6 +7,7 @@ use beiming_cpu::{Code, Listing, Listings};
 use beiming_ir::kernel::{BufId, Expr, Kernel, Stmt};
 use beiming_ir::plan::{Launch, Origin, Program, Step};
 use beiming_ir::text::{Located, print_kernel_located};
+use beiming_ir::walk::for_stmts;
 use serde_json::{Value, json};
 
 use crate::debug::DebugError;
@@ -147,7 +148,7 @@ fn origins(k: &Kernel, o: &Origin) -> Value {
     let exprs: Vec<&[u32]> = k.exprs.iter().enumerate().map(|(i, e)| if neutral(e) { &[][..] } else { of(i) }).collect();
     let buffer = |b: &BufId| o.buffers.get(b.index()).map_or(&[][..], Vec::as_slice);
     let mut statements = vec![];
-    walk(&k.body, &mut |s| {
+    for_stmts(&k.body, &mut |s| {
         statements.push(match s {
             Stmt::Vector { dst, value, reduce } => {
                 let value = exprs.get(value.index()).copied().unwrap_or_default();
@@ -159,17 +160,6 @@ fn origins(k: &Kernel, o: &Origin) -> Value {
         });
     });
     json!({ "exprs": exprs, "statements": statements })
-}
-
-fn walk<'a>(body: &'a [Stmt], f: &mut impl FnMut(&'a Stmt)) {
-    for s in body {
-        f(s);
-        match s {
-            Stmt::For { body, .. } => walk(body, f),
-            Stmt::If { then, .. } => walk(then, f),
-            _ => {}
-        }
-    }
 }
 
 /// The raw deflate stream, taken out of an archive of one file.
