@@ -229,16 +229,8 @@ impl Translator<'_, '_, '_> {
         // The number stands on the right.
         let (op, a, b) = if self.constant(a).is_some() { (mirrored(op), b, a) } else { (op, a, b) };
         let mut x = self.value(a)?;
-        let right = match self.constant(b) {
-            Some(c) => Right::Number(c),
-            None => {
-                let mut y = self.value(b)?;
-                if boolean {
-                    y = self.truth(y)?;
-                }
-                Right::Tile(y)
-            }
-        };
+        let number = self.constant(b);
+        let right = self.right(number, b, boolean)?;
         if boolean {
             x = self.truth(x)?;
         }
@@ -246,6 +238,15 @@ impl Translator<'_, '_, '_> {
             return Err("comparisons of 8-bit numbers are not written for the vector unit".into());
         }
         self.program.compare(op, x, right)
+    }
+
+    /// What stands on the right: the number, or the tile of `b`, as 0 and 1 where it is boolean.
+    fn right(&mut self, number: Option<Scalar>, b: ExprId, boolean: bool) -> Result<Right, String> {
+        if let Some(c) = number {
+            return Ok(Right::Number(c));
+        }
+        let y = self.value(b)?;
+        Ok(Right::Tile(if boolean { self.truth(y)? } else { y }))
     }
 
     /// The mask of a condition.
@@ -264,16 +265,8 @@ impl Translator<'_, '_, '_> {
         if boolean {
             x = self.truth(x)?;
         }
-        let right = match self.constant(b).filter(|c| c.dtype.is_float()) {
-            Some(c) => Right::Number(c),
-            None => {
-                let mut y = self.value(b)?;
-                if boolean {
-                    y = self.truth(y)?;
-                }
-                Right::Tile(y)
-            }
-        };
+        let number = self.constant(b).filter(|c| c.dtype.is_float());
+        let right = self.right(number, b, boolean)?;
         self.program.select(mask, x, right)
     }
 

@@ -1,5 +1,6 @@
 //! Recognition: what exporters spell out in many small ops becomes the one op that has a kernel of its own.
 
+use beiming_ir::graph::ValueId;
 use beiming_ir::ops::{BinaryOp, NormKind, Op, ReduceOp, UnaryOp};
 use egg::Id;
 
@@ -53,16 +54,7 @@ pub const RULES: &[Rule] = &[
         root: |op| matches!(op, Op::Binary(BinaryOp::Div)),
         apply: softmax,
         example: |g| {
-            let x = g.input(&[3, 5, 4]);
-            let axis = g.below(3);
-            let shifted = if g.below(2) == 0 {
-                let m = g.reduce(ReduceOp::Max, &[axis], x);
-                g.binary(BinaryOp::Sub, x, m)
-            } else {
-                x
-            };
-            let e = g.unary(UnaryOp::Exp, shifted);
-            let s = g.reduce(ReduceOp::Sum, &[axis], e);
+            let (_, e, s) = exponentials(g);
             let y = g.binary(BinaryOp::Div, e, s);
             g.done(y)
         },
@@ -91,16 +83,7 @@ pub const RULES: &[Rule] = &[
         root: |op| matches!(op, Op::Binary(BinaryOp::Sub)),
         apply: log_softmax,
         example: |g| {
-            let x = g.input(&[3, 5, 4]);
-            let axis = g.below(3);
-            let shifted = if g.below(2) == 0 {
-                let m = g.reduce(ReduceOp::Max, &[axis], x);
-                g.binary(BinaryOp::Sub, x, m)
-            } else {
-                x
-            };
-            let e = g.unary(UnaryOp::Exp, shifted);
-            let s = g.reduce(ReduceOp::Sum, &[axis], e);
+            let (shifted, _, s) = exponentials(g);
             let l = g.unary(UnaryOp::Log, s);
             let y = g.binary(BinaryOp::Sub, shifted, l);
             g.done(y)
@@ -137,8 +120,23 @@ pub const RULES: &[Rule] = &[
     },
 ];
 
+/// A random input, with or without its largest values taken off, its exponentials, and their sums along one axis.
+fn exponentials(g: &mut Gen) -> (ValueId, ValueId, ValueId) {
+    let x = g.input(&[3, 5, 4]);
+    let axis = g.below(3);
+    let shifted = if g.below(2) == 0 {
+        let m = g.reduce(ReduceOp::Max, &[axis], x);
+        g.binary(BinaryOp::Sub, x, m)
+    } else {
+        x
+    };
+    let e = g.unary(UnaryOp::Exp, shifted);
+    let s = g.reduce(ReduceOp::Sum, &[axis], e);
+    (shifted, e, s)
+}
+
 /// `d / sqrt(mean(d^2) + eps)`, in one of the ways exporters write it.
-fn normalised(g: &mut Gen, d: beiming_ir::graph::ValueId, axes: &[usize]) -> beiming_ir::graph::ValueId {
+fn normalised(g: &mut Gen, d: ValueId, axes: &[usize]) -> ValueId {
     let squares = if g.below(2) == 0 {
         let two = g.scalar(2.0);
         g.binary(BinaryOp::Pow, d, two)
