@@ -1,6 +1,6 @@
 //! What follows from a kernel's statements when an NPU runs them: which pipe an instruction goes to, what a local takes.
 
-use super::{BufId, Expr, Kernel, Pipe, Space, Stmt, local_bytes};
+use super::{BufId, Expr, ExprId, Kernel, Pipe, Space, Stmt, VarId, local_bytes};
 use crate::types::DType;
 use crate::walk::for_stmts;
 
@@ -57,14 +57,27 @@ pub fn tile_bytes(k: &Kernel, b: BufId) -> u64 {
 pub fn reduction_bytes(k: &Kernel) -> u64 {
     let mut most = 0;
     for_stmts(&k.body, &mut |s| {
-        if let Stmt::Vector { value, reduce: Some(_), .. } = s
+        let Stmt::For { var, body, .. } = s else { return };
+        if let [Stmt::Vector { dst, value, reduce: Some(_) }] = &body[..]
             && let Expr::Load(el, _) = &k.exprs[value.index()]
+            && !dst.index.iter().any(|e| mentions(k, *e, *var))
         {
             let b = k.buffer(el.buffer);
             most = most.max((2 * local_bytes(b).div_ceil(256) * b.dtype.size() as u64).next_multiple_of(32));
         }
     });
     most
+}
+
+/// True where an index depends on a variable.
+fn mentions(k: &Kernel, e: ExprId, var: VarId) -> bool {
+    match &k.exprs[e.index()] {
+        Expr::Var(v) => *v == var,
+        Expr::Binary(_, a, b) => mentions(k, *a, var) || mentions(k, *b, var),
+        Expr::Unary(_, a) | Expr::Cast(_, a) | Expr::Bitcast(_, a) => mentions(k, *a, var),
+        Expr::Select(c, a, b) => [c, a, b].into_iter().any(|x| mentions(k, *x, var)),
+        Expr::Const(_) | Expr::Dim(_) | Expr::Load(..) => false,
+    }
 }
 
 /// Calls `f` for every copy of a kernel.

@@ -314,11 +314,11 @@ impl Writer<'_> {
         match s {
             Stmt::For { var, extent, body, .. } if vector::single(body).is_some() => {
                 let Some((dst, value, reduce)) = vector::single(body) else { return Ok(()) };
-                if reduce.is_some() {
-                    return Err("a reduction that is no instruction".into());
-                }
                 let count = self.print.scalar(*extent).ok_or("a count from data")?;
-                vector::instruction(self, *var, &count, dst, value)
+                match reduce {
+                    Some(op) => vector::accumulate(self, *var, &count, dst, value, op),
+                    None => vector::instruction(self, *var, &count, dst, value),
+                }
             }
             Stmt::For { var, extent, body, .. } => {
                 if let Some(acc) = cube::cleared(self, body) {

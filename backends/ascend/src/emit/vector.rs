@@ -71,6 +71,28 @@ pub fn instruction(w: &mut Writer, var: VarId, count: &Text, dst: &Element, valu
     Ok(())
 }
 
+/// Writes the loop `for var in 0..count { dst = op(dst, value) }`, element by element.
+pub fn accumulate(w: &mut Writer, var: VarId, count: &Text, dst: &Element, value: ExprId, op: ReduceOp) -> Result<(), String> {
+    let to = tile(w, dst, var)?.ok_or("a reduction that is no instruction")?;
+    let n = if count.known().is_some() { count.s.clone() } else { format!("static_cast<int32_t>({})", count.s) };
+    let line = match (op, w.k.exprs[value.index()].clone()) {
+        (ReduceOp::Sum, Expr::Binary(BinaryOp::Mul, a, b)) => {
+            let x = operand(w, a, var)?;
+            match argument(w, b, var)? {
+                Value::Tile { text, .. } => format!("MulAddDst({to}, {x}, {text}, {n});"),
+                Value::Element { text, dtype: DType::F32 } => format!("Axpy<float, float>({to}, {x}, {text}, {n});"),
+                _ => return Err("a sum of products that is no vector instruction".into()),
+            }
+        }
+        (ReduceOp::Sum, _) => format!("Add({to}, {to}, {}, {n});", operand(w, value, var)?),
+        (ReduceOp::Max, _) => format!("Max({to}, {to}, {}, {n});", operand(w, value, var)?),
+        (ReduceOp::Min, _) => format!("Min({to}, {to}, {}, {n});", operand(w, value, var)?),
+        (op, _) => return Err(format!("`{}` of tiles is no vector instruction", op.name())),
+    };
+    w.line(&line);
+    Ok(())
+}
+
 fn binary(w: &Writer, var: VarId, op: BinaryOp, a: ExprId, b: ExprId, to: &str, n: &str) -> Result<String, String> {
     let x = operand(w, a, var)?;
     let name = match op {

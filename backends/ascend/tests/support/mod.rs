@@ -323,3 +323,12 @@ pub fn simulate(calls: &[Call]) {
         wrong.into_iter().take(2).collect::<Vec<_>>().join("\n")
     );
 }
+
+/// The text of the only kernel that a graph becomes.
+pub fn spelled(g: &Graph, chip: &str) -> String {
+    let target = Target::ascend(chip, Target::kunpeng920()).expect("a known chip");
+    let (program, report) = lower_reported(g, &target, &LowerOptions::default()).unwrap_or_else(|e| panic!("{e}"));
+    assert!(report.on_host.is_empty(), "{:?}", report.on_host);
+    let [k] = &program.kernels[..] else { panic!("{} kernels", program.kernels.len()) };
+    emit::kernel(k, &Npu::by_name(chip).expect("a known chip")).unwrap_or_else(|e| panic!("{e}"))
+}

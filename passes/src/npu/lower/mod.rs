@@ -5,6 +5,7 @@
 //! `matmul`: products) or refused with the reason; what is refused runs on the host's CPU in
 //! the same plan.
 
+mod dense;
 mod lines;
 mod matmul;
 pub mod program;
@@ -13,6 +14,7 @@ pub mod slots;
 mod stream;
 mod tile;
 mod translate;
+mod window;
 mod writer;
 
 use beiming_ir::ops::{Arg, Op};
@@ -33,6 +35,7 @@ pub fn lower(cx: &mut BodyCx, npu: &Npu) -> Result<(), String> {
         [] => stream::lower(cx, npu, cx.result(), Operand::Output(0))?,
         [a] if rows::takes(&cx.body.nodes[a].op) => rows::lower(cx, npu, a, Operand::Output(0))?,
         [a] if matches!(cx.body.nodes[a].op, Op::MatMul { .. }) => product(cx, npu, a)?,
+        [a] if window::takes(&cx.body.nodes[a].op) => before(cx, npu, a, window::lower)?,
         [a, ..] => return Err(format!("`{}` is not tiled for the NPU yet", cx.body.nodes[a].op.name())),
     }
     for call in &mut cx.calls {
@@ -54,6 +57,23 @@ fn product(cx: &mut BodyCx, npu: &Npu, anchor: usize) -> Result<(), String> {
     }
     let dst = cx.temp(cx.types[anchor].clone());
     matmul::lower(cx, npu, anchor, dst)?;
+    cx.stored.insert(anchor as u32, dst);
+    stream::lower(cx, npu, result, Operand::Output(0))
+}
+
+/// An anchor by `lower`, and what follows it in a kernel of its own.
+fn before(
+    cx: &mut BodyCx,
+    npu: &Npu,
+    anchor: usize,
+    lower: impl FnOnce(&mut BodyCx, &Npu, usize, Operand) -> Result<(), String>,
+) -> Result<(), String> {
+    let result = cx.result();
+    if result == Arg::Node(anchor as u32) {
+        return lower(cx, npu, anchor, Operand::Output(0));
+    }
+    let dst = cx.temp(cx.types[anchor].clone());
+    lower(cx, npu, anchor, dst)?;
     cx.stored.insert(anchor as u32, dst);
     stream::lower(cx, npu, result, Operand::Output(0))
 }

@@ -133,7 +133,8 @@ SIM_SCALAR(LeakyRelu, a >= 0 ? a : a * b)
 #undef SIM_SCALAR
 
 // dst += x * scalar.
-template <class T> void Axpy(const LocalTensor<T>& dst, const LocalTensor<T>& x, const T& scalar, const int32_t& count, sim::Site site = sim::Site::here()) {
+template <class T, class U> void Axpy(const LocalTensor<T>& dst, const LocalTensor<U>& x, const U& scalar, const int32_t& count, sim::Site site = sim::Site::here()) {
+    static_assert(std::is_same<T, U>::value, "of one type here");
     sim::Wide<T> s = sim::Wide<T>(scalar);
     sim::binary(dst, dst, x, count, sim::Rate::Simple, site, [s](auto d, auto a) { return d + a * s; });
 }
