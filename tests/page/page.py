@@ -26,8 +26,10 @@ class Subject:
     name: str
     source: Path
     options: list[str] = field(default_factory=list)
-    # Whether it is made of an artifact, which keeps no sources.
+    # Whether it is made of an artifact, which keeps what runs: assembly of a CPU's kernels, an NPU's Ascend C.
     artifact: bool = False
+    # The text that machines take, and the one that is linked with the kernel's: of an NPU's kernels Ascend C.
+    code: str = "llvm"
     # Largest size of the page in MiB, and longest time until it is drawn, in seconds: of a machine that others use too.
     size: float = 4
     seconds: float = 10
@@ -50,10 +52,12 @@ def network(name: str, layers: int) -> str:
 
 
 def subjects(beiming: str) -> list[Subject]:
-    plain, hostile, artifact = OUT / "plain.txt", OUT / "hostile.txt", OUT / "plain.bmg"
+    plain, hostile, artifact, project = OUT / "plain.txt", OUT / "hostile.txt", OUT / "plain.bmg", OUT / "plain-ascend"
     plain.write_text(network("dense", 6))
     hostile.write_text(network(EVIL.replace("\\", "\\\\").replace('"', '\\"'), 3))
     subprocess.run([beiming, "compile", plain, "-o", artifact], check=True, stdout=subprocess.DEVNULL)
+    npu = ["--target", "ascend910b1"]
+    subprocess.run([beiming, "compile", plain, *npu, "-o", project], check=True, stdout=subprocess.DEVNULL)
     stablehlo = ROOT / "compiler/tests/stablehlo/artifacts/linalg.mlir"
     silero = ["--shape", "input:1xT", "--shape", "state:2x1x128", "--dim", "T=1..576"]
     real = [
@@ -62,6 +66,7 @@ def subjects(beiming: str) -> list[Subject]:
         Subject("mobilenet_v2", MODELS / "mobilenet_v2.script.onnx", ["--measure"]),
         Subject("minilm", MODELS / "minilm.script.onnx", ["--measure"]),
         Subject("minilm-kunpeng920", MODELS / "minilm.script.onnx", ["--target", "kunpeng920"]),
+        Subject("minilm-ascend910b1", MODELS / "minilm.script.onnx", npu, code="ascend"),
         Subject("bert_base", MODELS / "bert_base.script.onnx"),
         Subject("gpt2_prefill", MODELS / "gpt2_prefill.script.onnx"),
     ]
@@ -71,7 +76,10 @@ def subjects(beiming: str) -> list[Subject]:
     return [
         Subject("plain", plain, ["--measure"]),
         Subject("hostile", hostile, ["--measure"]),
-        Subject("artifact", artifact, artifact=True),
+        Subject("artifact", artifact, artifact=True, code="asm"),
+        Subject("ascend", plain, npu, code="ascend"),
+        Subject("ascend-hostile", hostile, npu, code="ascend"),
+        Subject("ascend-artifact", project / "plain.bmg", artifact=True, code="ascend"),
         Subject("stablehlo", stablehlo, ["--measure"]),
         *[s for s in real if s.source.exists()],
     ]
@@ -207,11 +215,13 @@ LISTED = "document.querySelectorAll('#code pre .row').length > 0"
 LIT = "form => listings.find(l => l.form === form).lit.length"
 
 
-def links(page: Page, shots: str) -> None:
+def links(page: Page, shots: str, code: str) -> None:
     """From ops to lines and back."""
+    machine = {"llvm": "asm"}.get(code, code)
     assert page.evaluate("D.nodes.every(n => n.kernel == null || n.parts.length > 0)")
     # The call with the most ops that have code.
-    page.evaluate("select(D.nodes.reduce((a, n, i) => (n.does?.length ?? 0) > (D.nodes[a].does?.length ?? 0) ? i : a, 0))")
+    page.evaluate("""code => { const size = n => n.kernel != null && D.kernels[n.kernel].forms.includes(code) ? n.does.length : 0;
+        select(D.nodes.reduce((a, n, i) => size(n) > size(D.nodes[a]) ? i : a, 0)); }""", code)
     page.click("#tabs [data-view=code]")
     page.wait_for_function(LISTED)
     fits(page, "code")
@@ -220,7 +230,7 @@ def links(page: Page, shots: str) -> None:
     for part in does:
         page.click(f"#code [data-part='{part}']")
         assert page.locator("#code [data-part][aria-pressed=true]").count() == 1
-        if not all(page.evaluate(LIT, form) for form in ["ir", "llvm"]):
+        if not all(page.evaluate(LIT, form) for form in ["ir", code]):
             silent.append(part)
         page.click(f"#code [data-part='{part}']")
     # LLVM may find nothing to do for an op (a cast to the same bits); not for most.
@@ -231,11 +241,11 @@ def links(page: Page, shots: str) -> None:
     page.screenshot(path=OUT / f"{shots}-code.png")
 
     # Every line of code that an op lights names that op, and a click on it goes back to the same place of the kernel.
-    back = page.evaluate("""part => { const w = listings[0].written, l = listings.find(l => l.form === 'llvm');
-        return l.lit.map(i => { const place = w.place('llvm', i); return w.opsOfPlace(place).includes(part) && place[0] <= w.doc.ir.lines.length; }); }""", part)
+    back = page.evaluate("""([part, code]) => { const w = listings[0].written, l = listings.find(l => l.form === code);
+        return l.lit.map(i => { const place = w.place(code, i); return w.opsOfPlace(place).includes(part) && place[0] <= w.doc.ir.lines.length; }); }""", [part, code])
     assert back and all(back)
-    page.locator("#code pre[data-form=llvm] .row.lit").first.click()
-    place = page.evaluate("(() => { const l = listings.find(l => l.form === 'llvm'); return l.written.place('llvm', l.cursor); })()")
+    page.locator(f"#code pre[data-form={code}] .row.lit").first.click()
+    place = page.evaluate("code => { const l = listings.find(l => l.form === code); return l.written.place(code, l.cursor); }", code)
     assert page.evaluate("pick.line") == place[0]
     lit = page.evaluate("listings.find(l => l.form === 'ir').lit.map(i => i + 1)")
     assert place[0] in lit or page.evaluate("listings[0].written.nowhere()") or lit, (place, lit)
@@ -244,13 +254,13 @@ def links(page: Page, shots: str) -> None:
     page.locator("#code pre[data-form=ir] mark").first.click()
     assert page.evaluate("pick.line") - 1 == page.evaluate("listings.find(l => l.form === 'ir').cursor")
     assert page.evaluate(LIT, "ir") > 0
-    code = page.evaluate("pick.exprs != null && listings[0].written.hasCode(pick.line, pick.exprs)")
-    assert not code or page.evaluate(LIT, "llvm") + page.evaluate(LIT, "asm") > 0
+    written = page.evaluate("pick.exprs != null && listings[0].written.hasCode(pick.line, pick.exprs)")
+    assert not written or page.evaluate(LIT, code) + page.evaluate(LIT, machine) > 0
     # Line by line with the keyboard; Escape clears.
-    page.focus("#code pre[data-form=asm]")
+    page.focus(f"#code pre[data-form={machine}]")
     for _ in range(3):
         page.keyboard.press("ArrowDown")
-    assert page.locator("#code pre[data-form=asm] .row.at").count() == 1
+    assert page.locator(f"#code pre[data-form={machine}] .row.at").count() == 1
     page.keyboard.press("Escape")
     assert page.evaluate("pick") is None and page.locator("#code .row.lit").count() == 0
     page.click("#code [aria-label='Next call'], #code [aria-label='Previous call']:not([disabled])")
@@ -278,22 +288,81 @@ def exact(page: Page) -> None:
     assert sums[0] == sums[1] > 0, sums
 
 
-def panel(page: Page, artifact: bool) -> None:
-    page.evaluate("go(D.nodes.findIndex(n => n.kernel != null))")
+def exact_ascend(page: Page) -> None:
+    """The same for an NPU: an op is an instruction of its unit."""
+    for op, name in [("tanh", "Div("), ("matmul", "Mmad(")]:
+        page.evaluate("show('code')")
+        # Of a group that became two kernels the one that the op is written in.
+        page.evaluate("""op => { const written = n => n.kernel != null && D.kernels[n.kernel].device && n.does.some(i => n.parts[i][0] === op);
+            select(D.nodes.findIndex(written)); codeView(); }""", op)
+        page.wait_for_function(LISTED)
+        page.click(f"#code [data-op={op}]")
+        lit = page.evaluate("(() => { const l = listings.find(l => l.form === 'ascend'), w = l.written; return l.lit.map(i => w.doc.ascend.lines[i]); })()")
+        assert any(name in line for line in lit), (op, lit)
+        assert not any("GlobalTensor" in line or "#include" in line for line in lit), lit
+
+
+def host_code(page: Page, shots: str) -> None:
+    """The project's host code: steps to lines and back."""
+    page.evaluate("select(D.nodes.findIndex(n => n.kernel != null && D.kernels[n.kernel].device))")
+    page.click("#tabs [data-view=project]")
+    fits(page, "host code")
+    page.wait_for_selector("#project .row, #project .empty")
+    if page.evaluate("D.project.why != null"):
+        assert "runtime carries this plan out" in page.locator("#project").inner_text()
+        return
+    name = page.evaluate("D.kernels[D.nodes[chosen].kernel].name")
+    lit = page.locator("#project .row.lit").all_inner_texts()
+    assert any("device.launch" in line and name in line for line in lit), lit
+    page.screenshot(path=OUT / f"{shots}-host.png")
+    page.locator("#project .row", has_text="device.to_").last.click()
+    assert page.evaluate("D.nodes[chosen].kind") == "step"
+    page.select_option("#project select", label="CMakeLists.txt")
+    page.wait_for_function("document.querySelector('#project .bar b')?.textContent === 'CMakeLists.txt'")
+    assert "cmake_minimum_required" in page.locator("#project pre").inner_text()
+    page.select_option("#project select", label="host/model.cpp")
+    page.evaluate("show('graph')")
+
+
+def panel(page: Page, s: Subject) -> None:
+    page.evaluate("code => go(D.nodes.findIndex(n => n.kernel != null && D.kernels[n.kernel].forms.includes(code)))", s.code)
     assert page.locator(".node.on").count() == 1
-    if artifact:
-        assert "keeps no sources" in page.locator("#panel").inner_text()
+    page.wait_for_selector("#panel pre .row")
+    if s.artifact:
+        assert "beiming inspect MODEL --html" in page.locator("#panel").inner_text()
         page.click("#tabs [data-view=code]")
-        assert "keeps no sources" in page.locator("#code").inner_text()
+        page.wait_for_function(LISTED)
+        assert "beiming inspect MODEL --html" in page.locator("#code").inner_text()
+        text = page.locator(f"#code pre[data-form={s.code}]").inner_text()
+        assert ("#include" if s.code == "ascend" else "ret") in page.evaluate("code => texts.get(D.nodes[chosen].kernel)[code].text", s.code), text
+        page.screenshot(path=OUT / f"{s.name}-code.png")
         page.evaluate("show('graph')")
         return
-    page.wait_for_selector("#panel pre .row")
     assert "kernel" in page.locator("#panel pre .row").first.inner_text()
-    page.click("#panel [data-tab=llvm]")
-    page.wait_for_function("document.querySelector('#panel pre .row')?.textContent.includes('define')")
-    assert page.locator("#panel [aria-selected=true]").all_inner_texts() == ["LLVM IR"]
+    page.click(f"#panel [data-tab={s.code}]")
+    first = {"llvm": "define", "ascend": "// "}[s.code]
+    page.wait_for_function(f"document.querySelector('#panel pre .row')?.textContent.includes({first!r})")
+    assert page.locator("#panel [aria-selected=true]").all_inner_texts() == [{"llvm": "LLVM IR", "ascend": "Ascend C"}[s.code]]
     page.click("#panel [data-tab=ir]")
     page.wait_for_function("document.querySelector('#panel pre .row')?.textContent.includes('kernel')")
+
+
+def views(page: Page, shots: str) -> None:
+    """Every view as it is drawn: what the controls do does not depend on colours."""
+    page.screenshot(path=OUT / f"{shots}-graph.png")
+    page.evaluate("select(D.nodes.reduce((a, n, i) => n.kernel != null && cost(n) > cost(D.nodes[a]) ? i : a, D.nodes.findIndex(n => n.kernel != null)))")
+    for view in page.evaluate("VIEWS_OF.filter(v => v !== 'graph' && (v !== 'project' || D.project))"):
+        page.click(f"#tabs [data-view={view}]")
+        if view == "code":
+            page.wait_for_function(LISTED)
+            part = page.locator("#code [data-part]:not([disabled])")
+            if part.count():
+                part.first.click()
+        if view == "project":
+            page.wait_for_selector("#project .row, #project .empty")
+        contrast(page)
+        page.screenshot(path=OUT / f"{shots}-{view}.png")
+    page.evaluate("show('graph')")
 
 
 def check(browser: Browser, s: Subject, html: Path, scheme: str) -> None:
@@ -311,15 +380,24 @@ def check(browser: Browser, s: Subject, html: Path, scheme: str) -> None:
     shots = f"{s.name}-{scheme}"
     fits(page, "graph")
     contrast(page)
-    graph(page, shots)
-    panel(page, s.artifact)
-    keyboard(page)
-    search(page)
-    tables(page, shots, "--measure" in s.options)
-    if not s.artifact:
-        links(page, shots)
-    if s.name == "plain":
-        exact(page)
+    if scheme == "light":
+        graph(page, shots)
+        panel(page, s)
+        keyboard(page)
+        search(page)
+        tables(page, shots, "--measure" in s.options)
+        if not s.artifact:
+            links(page, shots, s.code)
+        if s.name == "plain":
+            exact(page)
+        if s.name == "ascend":
+            exact_ascend(page)
+        if s.code == "ascend" and not s.artifact:
+            host_code(page, shots)
+        else:
+            assert not page.locator("#tabs [data-view=project]").is_visible()
+    else:
+        views(page, shots)
     for width in (1000, 700):
         page.set_viewport_size({"width": width, "height": 800})
         for view in ["graph", "kernels", "code", "memory", "weights"]:
@@ -335,7 +413,8 @@ def check(browser: Browser, s: Subject, html: Path, scheme: str) -> None:
     assert [u for u in loads if not u.startswith("blob:")] == [html.as_uri()], loads
     nodes = page.evaluate("D.nodes.length")
     context.close()
-    print(f"{s.name} in {scheme}: good; {nodes} boxes, {html.stat().st_size / 2**20:.1f} MiB, drawn after {seconds:.1f} s", flush=True)
+    size, took = html.stat().st_size / 2**20, time.perf_counter() - start
+    print(f"{s.name} in {scheme}: good; {nodes} boxes, {size:.1f} MiB, drawn after {seconds:.1f} s, checked in {took:.1f} s", flush=True)
 
 
 def main(beiming: str, chromium: str, *names: str) -> None:

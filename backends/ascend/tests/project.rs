@@ -7,8 +7,9 @@ use std::process::Command;
 use beiming_ascend::{emit, install, project};
 use beiming_ir::eval;
 use beiming_ir::graph::Graph;
-use beiming_ir::kernel::Unit;
-use beiming_ir::plan::{Program, Side};
+use beiming_ir::kernel::{Expr, Stmt, Unit};
+use beiming_ir::ops::UnaryOp;
+use beiming_ir::plan::{Program, Side, Step};
 use beiming_ir::target::Target;
 use beiming_ir::target::npu::Npu;
 use beiming_ir::tensor::{Num, Tensor};
@@ -133,6 +134,47 @@ fn the_same_bytes_each_time_and_no_name_of_the_model_as_code() {
     ];
     assert_eq!(paths, want);
     assert!(p.kernels.iter().all(|k| emit::kernel(k, &Npu::by_name(CHIP).expect("a known chip")).is_ok()));
+}
+
+#[test]
+fn lines_are_known_by_what_they_spell() {
+    let (p, _) = program(&graph());
+    let npu = Npu::by_name(CHIP).expect("a known chip");
+    for k in p.kernels.iter().filter(|k| k.side() == Side::Device) {
+        let listing = emit::located(k, &npu).unwrap_or_else(|e| panic!("{e}"));
+        assert_eq!(listing.text, emit::kernel(k, &npu).unwrap_or_else(|e| panic!("{e}")));
+        assert_eq!(listing.text.lines().count(), listing.lines.len());
+        let mut statements = vec![];
+        beiming_ir::walk::for_stmts(&k.body, &mut |s| statements.push(s));
+        for (n, s) in statements.iter().enumerate() {
+            let lines = listing.text.lines().zip(&listing.lines);
+            let of: Vec<&str> = lines.filter(|l| l.1.is_some_and(|p| p.statement as usize == n)).map(|l| l.0.trim()).collect();
+            let good = match s {
+                Stmt::Copy { .. } => of.iter().any(|l| l.contains("DataCopy")),
+                Stmt::Vector { value, .. } if matches!(k.exprs[value.index()], Expr::Unary(UnaryOp::Exp, _)) => {
+                    matches!(of[..], [l] if l.starts_with("Exp("))
+                }
+                Stmt::Vector { .. } => of.len() == 1,
+                Stmt::Wait { .. } => of.iter().all(|l| l.contains("Queue") || l.contains("PipeBarrier")) && !of.is_empty(),
+                _ => true,
+            };
+            assert!(good, "{}: {s:?}: {of:?}", k.name);
+        }
+    }
+    let project = project::Project { model: "m", program: &p, npu: &npu, cpu_kernels: None, on_host: &[] };
+    let host = project::host(&project).unwrap_or_else(|e| panic!("{e:?}"));
+    assert_eq!(host.steps.len(), p.plan.steps.len());
+    let (path, text) = &host.files[0];
+    assert_eq!(path, "host/model.cpp");
+    let lines: Vec<&str> = text.lines().collect();
+    for (s, [first, behind]) in p.plan.steps.iter().zip(&host.steps) {
+        let of = lines[*first as usize - 1..*behind as usize - 1].join("\n");
+        let want = match s {
+            Step::Launch(l) => &p.kernels[l.kernel as usize].name,
+            _ => "device.to_",
+        };
+        assert!(of.contains(want), "{s:?}: {of}");
+    }
 }
 
 /// `BEIMING_ACL_HEADERS`, or where `make test-acl` puts them.

@@ -12,6 +12,7 @@
 mod arith;
 mod convert;
 pub mod disasm;
+mod disassemble;
 mod expr;
 mod facts;
 mod index;
@@ -33,6 +34,7 @@ use beiming_ir::target::{Family, Target};
 use beiming_ir::verify::Verified;
 use thiserror::Error;
 
+pub use disassemble::disassemble;
 pub use module::{ABI, KernelCode, TABLE};
 pub use origin::{Listing, Listings, Origin};
 

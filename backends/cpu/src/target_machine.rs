@@ -12,13 +12,18 @@ use crate::ll::Ll;
 
 static INIT: Once = Once::new();
 
-/// The machine that code for `t` is written for: position-independent, small code model.
-pub fn machine(t: &Target) -> Result<TargetMachine, EmitError> {
+/// Makes the machines known to LLVM; again does nothing.
+pub fn initialize() {
     INIT.call_once(|| {
         let c = InitializationConfig::default();
         LlvmTarget::initialize_x86(&c);
         LlvmTarget::initialize_aarch64(&c);
     });
+}
+
+/// The machine that code for `t` is written for: position-independent, small code model.
+pub fn machine(t: &Target) -> Result<TargetMachine, EmitError> {
+    initialize();
     let bad = |why: String| EmitError::Target { target: t.name.clone(), why };
     let triple = TargetTriple::create(&t.triple);
     let llvm = LlvmTarget::from_triple(&triple).map_err(|e| bad(e.to_string()))?;

@@ -16,7 +16,7 @@ const RUNS: usize = 21;
 /// Writes the page.
 pub fn run(args: &Args, html: &Path) -> Result<Exit> {
     let folder = temp::Folder::new()?;
-    let (file, sources) = match super::inspect::is_artifact(&args.file)? {
+    let (file, compiled) = match super::inspect::is_artifact(&args.file)? {
         true => (args.file.clone(), None),
         false => {
             let out = folder.file("model.bmg");
@@ -30,8 +30,12 @@ pub fn run(args: &Args, html: &Path) -> Result<Exit> {
     let fail = |e| Failure::runtime(&args.file, &e);
     let artifact = Artifact::open(&file).map_err(fail)?;
     let measured = if args.measure { Some(measure(args, &file, &artifact)?) } else { None };
-    let text = page(&artifact, sources.as_ref(), measured.as_ref());
-    let text = text.map_err(|e| super::debug::failure(&args.file, e))?;
+    let debug = |e| super::debug::failure(&args.file, e);
+    let sources = match compiled {
+        Some(sources) => sources,
+        None => Sources::of_artifact(&artifact).map_err(debug)?,
+    };
+    let text = page(&artifact, &sources, measured.as_ref()).map_err(debug)?;
     std::fs::write(html, &text).map_err(|e| Failure::io("write", html, &e))?;
     output::note(&format!("{}: {}", html.display(), output::bytes(text.len() as u64)));
     Ok(Exit::Ok)

@@ -1,6 +1,9 @@
-// What was written for the chosen kernel, and the links: an op lights the parts of the kernel, of LLVM IR and of assembly that
-// were made for it; a place in any of the three lights its like in the others, and its ops.
-const FORMS = [["ir", "Kernel"], ["llvm", "LLVM IR"], ["asm", "Assembly"]];
+// What was written for the chosen kernel, and the links: an op lights the parts of the kernel, of Ascend C, LLVM IR and
+// assembly that were made for it; a place in any of them lights its like in the others, and its ops.
+const FORMS = [["ir", "Kernel"], ["ascend", "Ascend C"], ["llvm", "LLVM IR"], ["asm", "Assembly"]];
+const NAMES = Object.fromEntries(FORMS);
+/** The texts that there are of a kernel, in this order. */
+const formsOf = k => FORMS.filter(([f]) => D.kernels[k].forms.includes(f));
 const ROW = 18;
 const texts = new Map();
 /** What is lit: `{op}`, or `{line, exprs, own}`: a line of the kernel, expressions of it or all (`null`), only its own code. */
@@ -8,12 +11,16 @@ let pick = null;
 /** The listings on the screen. */
 let listings = [];
 
+async function unpack(text) {
+  const raw = Uint8Array.from(atob(text), c => c.charCodeAt(0));
+  const stream = new Blob([raw]).stream().pipeThrough(new DecompressionStream("deflate-raw"));
+  return JSON.parse(await new Response(stream).text());
+}
+
 /** Sources of a kernel, unpacked when they are first asked for. */
 async function sourcesOf(k) {
   if (!texts.has(k)) {
-    const raw = Uint8Array.from(atob(PACKED[k]), c => c.charCodeAt(0));
-    const stream = new Blob([raw]).stream().pipeThrough(new DecompressionStream("deflate-raw"));
-    const doc = JSON.parse(await new Response(stream).text());
+    const doc = await unpack(PACKED[k]);
     for (const [f] of FORMS) doc[f].lines = doc[f].text === "" ? [] : doc[f].text.split("\n");
     doc.spans = doc.ir.lines.map(() => []);
     for (let i = 0; i < doc.ir.spans.length; i += 4) {
@@ -97,7 +104,7 @@ class Written {
   /** Whether machine code was written for some of these expressions, at this line if it is a statement's. */
   hasCode(line, exprs) {
     const here = at => at.some((e, k) => k % 2 === 1 && e >= 0 && exprs.has(e) && (at[k - 1] === line || !this.doc.statement.has(line)));
-    return here(this.doc.llvm.at) || here(this.doc.asm.at);
+    return ["ascend", "llvm", "asm"].some(f => here(this.doc[f].at));
   }
   /** What a click on a column of a line of a listing means. */
   choose(form, i, column) {
@@ -214,7 +221,7 @@ async function fill(places, n, still) {
   light(pick);
 }
 
-/** The three texts side by side. */
+/** The texts side by side. */
 function codeView() {
   const pane = $("code"), launches = D.nodes.flatMap((n, i) => n.kernel == null ? [] : [i]);
   if (!launches.length) return pane.replaceChildren(make("p", { class: "empty" }, "This model runs no kernel."));
@@ -225,11 +232,12 @@ function codeView() {
   const head = make("div", { class: "codehead" },
     make("div", { class: "codebar" }, step(-1, "←", "Previous call"), choice, step(1, "→", "Next call"), make("span", { class: "muted" }, [micros(n.predicted) && `${micros(n.predicted)} predicted`, n.us != null && `${micros(n.us)} measured`].filter(Boolean).join(" · ")), make("button", { onclick: () => go(chosen) }, "Show in graph")),
     make("div", { class: "ops" }, ...chips(n)));
-  if (!PACKED[n.kernel]) return pane.replaceChildren(head, make("p", { class: "empty" }, NO_SOURCES));
-  const places = FORMS.map(([form]) => [make("pre", { class: "listing", "data-form": form, tabindex: 0, "aria-label": FORMS.find(f => f[0] === form)[1] }), form]);
-  const column = ([pre, form]) => make("section", { class: "source" }, make("div", { class: "bar" }, make("b", {}, FORMS.find(f => f[0] === form)[1]), make("span", { class: "muted", "data-count": "" })), pre);
-  const hint = n.parts ? "Choose an op, or click in a text; the arrow keys go from line to line, Escape clears." : "This program was read from its text, which does not say what its kernels come from.";
-  pane.replaceChildren(head, make("div", { class: "columns" }, ...places.map(column)), make("p", { class: "muted hint" }, hint));
+  const forms = formsOf(n.kernel);
+  if (!forms.length) return pane.replaceChildren(head, make("p", { class: "empty" }, NO_SOURCES));
+  const places = forms.map(([form, name]) => [make("pre", { class: "listing", "data-form": form, tabindex: 0, "aria-label": name }), form]);
+  const column = ([pre, form]) => make("section", { class: "source" }, make("div", { class: "bar" }, make("b", {}, NAMES[form]), make("span", { class: "muted", "data-count": "" })), pre);
+  const hint = !D.whole ? PART_OF_SOURCES : n.parts ? "Choose an op, or click in a text; the arrow keys go from line to line, Escape clears." : "This program was read from its text, which does not say what its kernels come from.";
+  pane.replaceChildren(head, make("div", { class: "columns", style: `--columns:${places.length}` }, ...places.map(column)), make("p", { class: "muted hint" }, hint));
   const here = chosen;
   fill(places, n, () => chosen === here && !pane.hidden);
 }

@@ -1,6 +1,7 @@
 // The panel: what is known of the chosen node, and what was written for it.
 let chosen = null, form = "ir", shown = 0;
-const NO_SOURCES = "An artifact keeps no sources: give inspect the model to see what was written.";
+const NO_SOURCES = "This artifact has no code that can be read. Give inspect the model instead (beiming inspect MODEL --html PAGE) to see what is written for it.";
+const PART_OF_SOURCES = "This is what the artifact holds. Give inspect the model instead (beiming inspect MODEL --html PAGE) to see the kernels' own text, LLVM IR, and which op each line comes from.";
 
 function pairs(list) {
   return make("dl", { class: "pairs" }, ...list.filter(([, v]) => v !== "" && v != null).flatMap(([k, v]) => [make("dt", {}, k), make("dd", {}, v)]));
@@ -66,12 +67,14 @@ function panel() {
     if (why.length) parts.push(make("h3", {}, "Not joined with"), ...why.slice(0, 4).map(u => make("p", { class: "muted" }, `${u.producer}: ${u.why}`)));
   }
   let pre = null;
-  if (k && PACKED[n.kernel] && $("code").hidden) {
-    pre = make("pre", { class: "listing", "data-form": form, tabindex: 0, "aria-label": "Source" });
-    const tab = ([f, name]) => make("button", { role: "tab", "data-tab": f, "aria-selected": String(f === form), onclick: () => { form = f; panel(); } }, name);
-    parts.push(make("div", { class: "source" }, make("div", { class: "bar" }, make("div", { role: "tablist" }, ...FORMS.map(tab)), make("span", { class: "muted", "data-count": "" }), make("button", { title: "Kernel, LLVM IR and assembly side by side (c)", onclick: () => show("code") }, "Side by side")), pre));
-  } else if (k && !PACKED[n.kernel]) parts.push(make("p", { class: "muted" }, NO_SOURCES));
+  const forms = k ? formsOf(n.kernel) : [], shownForm = forms.find(f => f[0] === form)?.[0] ?? forms[0]?.[0];
+  if (forms.length && $("code").hidden) {
+    pre = make("pre", { class: "listing", "data-form": shownForm, tabindex: 0, "aria-label": "Source" });
+    const tab = ([f, name]) => make("button", { role: "tab", "data-tab": f, "aria-selected": String(f === shownForm), onclick: () => { form = f; panel(); } }, name);
+    parts.push(make("div", { class: "source" }, make("div", { class: "bar" }, make("div", { role: "tablist" }, ...forms.map(tab)), make("span", { class: "muted", "data-count": "" }), make("button", { title: "All texts side by side (c)", onclick: () => show("code") }, "Side by side")), pre));
+    if (!D.whole) parts.push(make("p", { class: "muted" }, PART_OF_SOURCES));
+  } else if (k && !forms.length) parts.push(make("p", { class: "muted" }, NO_SOURCES));
   out.replaceChildren(...parts);
   out.scrollTop = 0;
-  if (pre) fill([[pre, form]], n, () => run === shown && $("code").hidden);
+  if (pre) fill([[pre, shownForm]], n, () => run === shown && $("code").hidden);
 }

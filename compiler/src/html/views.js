@@ -1,11 +1,12 @@
 // Tables, the memory plan, the search, and the start.
-const VIEWS_OF = ["graph", "kernels", "code", "memory", "weights"];
+const VIEWS_OF = ["graph", "kernels", "code", "project", "memory", "weights"];
 function show(name) {
   for (const v of VIEWS_OF) $(v).hidden = v !== name;
   document.querySelectorAll("#tabs button").forEach(b => b.setAttribute("aria-selected", b.dataset.view === name));
-  document.querySelector("main").classList.toggle("wide", name === "code");
+  document.querySelector("main").classList.toggle("wide", name === "code" || name === "project");
   if (name !== "code") { $("code").replaceChildren(); panel(); }
-  ({ kernels: kernelTable, code: codeView, memory: memoryPlan, weights: weightTable }[name] ?? (() => {}))();
+  $("project").replaceChildren();
+  ({ kernels: kernelTable, code: codeView, project: hostView, memory: memoryPlan, weights: weightTable }[name] ?? (() => {}))();
   if (chosen != null) document.querySelectorAll("[data-node]").forEach(e => e.classList.toggle("on", e.dataset.node.split(" ").includes(String(chosen))));
 }
 
@@ -109,6 +110,7 @@ function start() {
   const all = f => D.nodes.reduce((a, n) => a + (n[f] ?? 0), 0);
   const facts = [["Launches", D.nodes.filter(n => n.kernel != null).length], ["Kernels", D.kernels.length], ["Work", `${flops(all("flops")) || "0 "}FLOP`], ["Weights", bytes(D.weights.reduce((a, w) => a + w.bytes, 0))], ["Arena", bytes(D.arena.bytes)], ["Predicted", micros(all("predicted"))], ...(D.measured ? [["Measured", micros(all("us"))]] : []), ...D.symbols.map(([n, lo, hi]) => [n, `${lo} … ${hi ?? ""}`])];
   $("facts").append(...facts.flatMap(([k, v]) => [make("dt", {}, k), make("dd", {}, v)]));
+  document.querySelector("[data-view=project]").hidden = !D.project;
   build();
   listen();
   document.querySelectorAll("#tabs button").forEach(b => b.addEventListener("click", () => show(b.dataset.view)));

@@ -38,11 +38,29 @@ fn the_page_shows_models_and_artifacts_the_same_every_time() {
 
     p.ok(&["inspect", "--html", "c.html", "mlp.bmg"]);
     let page = String::from_utf8(p.read("c.html")).expect("text");
-    assert_eq!(element(&page, "sources"), "[]");
+    // An artifact has machine code, and no texts of the compiler's.
+    let forms = |page: &str, device: bool| {
+        let data = data(page);
+        let of = |k: &&serde_json::Value| k["device"] == device;
+        data["kernels"].as_array().expect("kernels").iter().find(of).map(|k| k["forms"].clone())
+    };
+    assert_eq!(forms(&page, false), Some(serde_json::json!(["asm"])));
+    assert_eq!(data(&page)["whole"], false);
     assert_eq!(data(&page)["edges"], of_model["edges"]);
     p.ok(&["inspect", "--html", "d.html", "--measure", "mlp.txt"]);
     let page = String::from_utf8(p.read("d.html")).expect("text");
     assert!(data(&page)["nodes"][1]["us"].as_f64() > Some(0.0));
+    // For an NPU Ascend C, of its artifact, too, and host code or why there is none.
+    p.ok(&["inspect", "--html", "npu.html", "--target", "ascend910b1", "mlp.txt"]);
+    let page = String::from_utf8(p.read("npu.html")).expect("text");
+    assert_eq!(forms(&page, true), Some(serde_json::json!(["ir", "ascend"])));
+    let project = &data(&page)["project"];
+    // This plan has an open extent: the runtime carries it out.
+    assert!(project["why"][0].as_str().is_some_and(|w| w.contains("is open")), "{project}");
+    p.ok(&["compile", "--target", "ascend910b1", "mlp.txt", "-o", "npu"]);
+    p.ok(&["inspect", "--html", "artifact.html", "npu/mlp.bmg"]);
+    let page = String::from_utf8(p.read("artifact.html")).expect("text");
+    assert_eq!(forms(&page, true), Some(serde_json::json!(["ascend"])));
 }
 
 #[test]

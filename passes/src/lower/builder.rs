@@ -120,6 +120,11 @@ impl<'a> KernelBuilder<'a> {
         std::mem::replace(&mut self.origins.now, n)
     }
 
+    /// The last of the body's nodes that an expression was made for: `Some(None)` for the anchor, `None` where nothing is known.
+    pub fn node_of(&self, e: ExprId) -> Option<Option<u32>> {
+        self.origins.last(e.index())
+    }
+
     /// An expression.
     pub fn expr(&self, e: ExprId) -> &Expr {
         &self.kernel.exprs[e.index()]

@@ -54,6 +54,11 @@ impl Origins {
         self.exprs.get(e).map_or(&[], Vec::as_slice)
     }
 
+    /// The last of expression `e`; the anchor is `None`.
+    pub(super) fn last(&self, e: usize) -> Option<Option<u32>> {
+        self.of(e).last().map(|n| (*n != ANCHOR).then_some(*n))
+    }
+
     /// The buffers under new numbers; those without one are dropped.
     pub(super) fn renumber(&mut self, old: &Origins, new: impl Fn(u32) -> Option<u32>) {
         self.buffers = old.buffers.iter().filter_map(|(b, set)| Some((new(*b)?, set.clone()))).collect();

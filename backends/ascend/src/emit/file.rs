@@ -7,6 +7,7 @@ use beiming_ir::kernel::{Access, BufId, Expr, ExprId, Handover, Kernel, OnNpu, P
 use beiming_ir::target::npu::{Generation, Npu};
 use beiming_ir::types::Dim;
 
+use super::listing::{self, Listing};
 use super::text::{Printer, variable};
 use super::{copy, cube, types, vector};
 
@@ -25,29 +26,35 @@ pub struct Writer<'k> {
     loops: Vec<VarId>,
     /// Accumulators that were cleared, and how many loops were around.
     cleared: Vec<(BufId, usize)>,
+    /// The statement that is being spelled.
+    at: Option<&'k Stmt>,
     out: String,
     depth: usize,
 }
 
-/// The whole file.
-pub fn write(k: &Kernel, npu: &Npu) -> Result<String, String> {
+/// The whole file, with what its lines come from.
+pub fn write(k: &Kernel, npu: &Npu) -> Result<Listing, String> {
     let on = k.npu.as_ref().ok_or("it is none for an NPU")?;
     if on.copies.len() != k.locals.len() {
         return Err(format!("copies of {} locals, of which there are {}", on.copies.len(), k.locals.len()));
     }
     let print = Printer { k, named: vec![] };
-    let mut w = Writer { k, npu, print, tails: false, on, loops: vec![], cleared: vec![], out: String::new(), depth: 0 };
+    let (out, depth) = (String::new(), 0);
+    let mut w = Writer { k, npu, print, tails: false, on, loops: vec![], cleared: vec![], at: None, out, depth };
     w.function()?;
     let body = std::mem::take(&mut w.out);
     w.header();
     w.prelude(&body);
-    Ok(w.out + &body)
+    Ok(Listing::new(k, &(w.out + &body)))
 }
 
-impl Writer<'_> {
-    /// A line at the present depth.
+impl<'k> Writer<'k> {
+    /// A line at the present depth, of the statement that is being spelled.
     pub fn line(&mut self, s: &str) {
         let pad = "    ".repeat(self.depth);
+        if let Some(at) = self.at {
+            self.out += &listing::mark(self.k, at);
+        }
         // Writing to a string cannot fail.
         let _ = if s.is_empty() { writeln!(self.out) } else { writeln!(self.out, "{pad}{s}") };
     }
@@ -293,14 +300,16 @@ impl Writer<'_> {
         }
     }
 
-    fn block(&mut self, body: &[Stmt]) -> Result<(), String> {
+    fn block(&mut self, body: &'k [Stmt]) -> Result<(), String> {
         let mut at = 0;
         while at < body.len() {
             // A reduction and the value it starts from are one instruction; what is awaited between them comes before.
             let waits = body[at + 1..].iter().take_while(|s| matches!(s, Stmt::Wait { .. })).count();
             if let Some(line) = body.get(at + 1 + waits).and_then(|next| vector::reduction(self, &body[at], next)) {
                 body[at + 1..at + 1 + waits].iter().try_for_each(|s| self.stmt(s))?;
+                let around = self.at.replace(innermost(&body[at + 1 + waits]));
                 self.line(&line?);
+                self.at = around;
                 at += waits + 2;
                 continue;
             }
@@ -310,11 +319,19 @@ impl Writer<'_> {
         Ok(())
     }
 
-    fn stmt(&mut self, s: &Stmt) -> Result<(), String> {
+    fn stmt(&mut self, s: &'k Stmt) -> Result<(), String> {
+        let around = self.at.replace(s);
+        let done = self.spell(s);
+        self.at = around;
+        done
+    }
+
+    fn spell(&mut self, s: &'k Stmt) -> Result<(), String> {
         match s {
             Stmt::For { var, extent, body, .. } if vector::single(body).is_some() => {
                 let Some((dst, value, reduce)) = vector::single(body) else { return Ok(()) };
                 let count = self.print.scalar(*extent).ok_or("a count from data")?;
+                self.at = Some(innermost(s));
                 match reduce {
                     Some(op) => vector::accumulate(self, *var, &count, dst, value, op),
                     None => vector::instruction(self, *var, &count, dst, value),
@@ -327,6 +344,7 @@ impl Writer<'_> {
                     return Ok(());
                 }
                 if let Some(lines) = cube::leave(self, *var, *extent, body) {
+                    self.at = Some(innermost(s));
                     self.open("{");
                     lines?.iter().for_each(|l| self.line(l));
                     self.close();
@@ -413,6 +431,16 @@ fn position(k: &Kernel, b: BufId, producer: Pipe) -> &'static str {
         (_, Pipe::Mte2) => "VECIN",
         _ => "VECOUT",
     }
+}
+
+/// The statement that a nest of loops is about.
+fn innermost(mut s: &Stmt) -> &Stmt {
+    while let Stmt::For { body, .. } | Stmt::If { then: body, .. } = s
+        && let [one] = &body[..]
+    {
+        s = one;
+    }
+    s
 }
 
 /// True where a text holds a name as a word of its own.

@@ -6,10 +6,12 @@
 //! - `copy`: copies between global memory and the unified buffer.
 //! - `cube`: the matrix path.
 //! - `file`: the file around the statements.
+//! - `listing`: which statement a line comes from.
 
 mod copy;
 mod cube;
 mod file;
+mod listing;
 mod text;
 mod types;
 mod vector;
@@ -17,6 +19,8 @@ mod vector;
 use beiming_ir::kernel::Kernel;
 use beiming_ir::target::npu::Npu;
 use thiserror::Error;
+
+pub use listing::{Listing, Place};
 
 /// Why a kernel cannot be spelled. Lowering makes no such kernels: it is a fault of ours, or of a kernel written by hand.
 #[derive(Clone, PartialEq, Eq, Debug, Error)]
@@ -33,5 +37,13 @@ pub struct EmitError {
 /// # Errors
 /// [`EmitError`] for a statement without spelling, and for a kernel that is none for an NPU.
 pub fn kernel(k: &Kernel, npu: &Npu) -> Result<String, EmitError> {
+    Ok(located(k, npu)?.text)
+}
+
+/// The text of a kernel's file, and which of the kernel's statements each of its lines comes from.
+///
+/// # Errors
+/// As [`kernel`].
+pub fn located(k: &Kernel, npu: &Npu) -> Result<Listing, EmitError> {
     file::write(k, npu).map_err(|why| EmitError { kernel: k.name.clone(), why })
 }

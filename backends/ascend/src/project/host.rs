@@ -104,8 +104,8 @@ impl<'a> Plan<'a> {
         slots.iter().map(|s| self.at(*s, side)).collect::<Vec<_>>().join(", ")
     }
 
-    /// `host/model.cpp`.
-    pub fn model(&self) -> String {
+    /// `host/model.cpp`, and the lines of every step: the first (from 1) and the one behind the last.
+    pub fn model(&self) -> (String, Vec<[u32; 2]>) {
         let p = self.project.program;
         let plan = &p.plan;
         let scratch = p.kernels.iter().map(|k| k.scratch()).max().unwrap_or(0);
@@ -151,9 +151,9 @@ impl<'a> Plan<'a> {
             let _ = writeln!(o, "}};\nconst size_t beiming_model_{word}_count = {count};\n");
         }
         self.state(&mut o);
-        self.run(&mut o);
+        let steps = self.run(&mut o);
         o += INTERFACE;
-        o
+        (o, steps)
     }
 
     /// The struct behind the interface, and how it is made.
@@ -187,7 +187,9 @@ impl<'a> Plan<'a> {
         *o += "    }\n\n    void run(const void* const* inputs, void* const* outputs);\n};\n\n";
     }
 
-    fn run(&self, o: &mut String) {
+    fn run(&self, o: &mut String) -> Vec<[u32; 2]> {
+        let lines = |text: &str| text.matches('\n').count() as u32;
+        let mut steps = vec![];
         let p = self.project.program;
         let (inputs, outputs) = (p.plan.inputs.len().max(1), p.plan.outputs.len().max(1));
         *o += "void beiming_model::run(const void* const* inputs, void* const* outputs) {\n    device.enter();\n";
@@ -198,7 +200,9 @@ impl<'a> Plan<'a> {
         *o += "    for (size_t i = 0; i < beiming_model_output_count; i++) host_output[i] = static_cast<char*>(outputs[i]);\n";
         *o += "    static_cast<void>(host_arena), static_cast<void>(host_weights), static_cast<void>(host_input),\n        \
                static_cast<void>(host_output);\n\n";
+        let mut line = lines(o) + 1;
         for s in &p.plan.steps {
+            let before = o.len();
             match s {
                 Step::Launch(l) => self.launch(l, o),
                 Step::Transfer { slot, to } => {
@@ -214,8 +218,12 @@ impl<'a> Plan<'a> {
                 // `new` has refused the others.
                 _ => {}
             }
+            let first = line;
+            line += lines(&o[before..]);
+            steps.push([first, line]);
         }
         *o += "    device.wait();\n}\n\n";
+        steps
     }
 
     fn launch(&self, l: &Launch, o: &mut String) {

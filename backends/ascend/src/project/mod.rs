@@ -83,7 +83,7 @@ pub fn files(p: &Project<'_>) -> Result<Vec<File>, EmitError> {
     let plan = host::Plan::new(p);
     if let Ok(plan) = &plan {
         FIXED.iter().for_each(|(path, text)| add(path, text.as_bytes().to_vec()));
-        add("host/model.cpp", plan.model().into_bytes());
+        add("host/model.cpp", plan.model().0.into_bytes());
         add("host/device_cpu.cpp", plan.device_cpu().into_bytes());
         add("weights.bin", plan.weights());
         if let Some(library) = p.cpu_kernels {
@@ -96,6 +96,27 @@ pub fn files(p: &Project<'_>) -> Result<Vec<File>, EmitError> {
     add("manifest.json", readme::manifest(p, plan.as_ref().ok()).into_bytes());
     out.sort_by(|a, b| a.path.cmp(&b.path));
     Ok(out)
+}
+
+/// What a project's host code says, to be shown.
+pub struct Host {
+    /// Paths and texts: the code and what builds it.
+    pub files: Vec<(String, String)>,
+    /// For each step of the plan its lines of `host/model.cpp`: the first (from 1) and the one behind the last.
+    pub steps: Vec<[u32; 2]>,
+}
+
+/// The host code without the weights and libraries beside it.
+///
+/// # Errors
+/// Every reason why this plan is not spelled but run by the runtime, one a line.
+pub fn host(p: &Project<'_>) -> Result<Host, Vec<String>> {
+    let plan = host::Plan::new(p)?;
+    let (model, steps) = plan.model();
+    let mut files = vec![("host/model.cpp".to_string(), model), ("host/device_cpu.cpp".to_string(), plan.device_cpu())];
+    files.extend(FIXED.map(|(path, text)| (path.to_string(), text.to_string())));
+    files.push(("CMakeLists.txt".to_string(), build::cmake(p, true)));
+    Ok(Host { files, steps })
 }
 
 /// Text of the model's in a comment: letters, digits and harmless marks as they are, every other byte as `%XX`, so that no name ends

@@ -36,7 +36,7 @@ struct Life {
 }
 
 /// Everything, as JSON.
-pub fn collect(artifact: &Artifact, sources: Option<&Sources>, measured: Option<&Measured>) -> Result<Value, DebugError> {
+pub fn collect(artifact: &Artifact, sources: &Sources, measured: Option<&Measured>) -> Result<Value, DebugError> {
     let (times, threads) = (measured.map(|m| m.times.as_slice()), measured.map(|m| m.threads));
     let m = artifact.manifest()?;
     // An artifact of another version has another report; the page then shows what the manifest says.
@@ -59,7 +59,7 @@ pub fn collect(artifact: &Artifact, sources: Option<&Sources>, measured: Option<
         Some(t.ns as f64 / 1e3)
     };
     let slot_type = |s: u32| m.slots.get(s as usize).map_or_else(String::new, |s| format!("{}[{}]", s.dtype, s.shape.join(", ")));
-    let made = |i: usize| sources.zip(i.checked_sub(steps.start)).and_then(|(s, i)| s.made(i));
+    let made = |i: usize| i.checked_sub(steps.start).and_then(|i| sources.made(i));
     let node = |(i, n): (usize, &Node)| {
         let mut doc = json!({
             "kind": n.kind, "title": n.title, "kernel": n.kernel, "within": n.within,
@@ -75,7 +75,8 @@ pub fn collect(artifact: &Artifact, sources: Option<&Sources>, measured: Option<
         let name = k.symbol.split_once('_').map_or(k.symbol.as_str(), |x| x.1);
         json!({
             "name": name, "symbol": k.symbol, "scratch": k.scratch, "grid": k.grid,
-            "ops": sources.and_then(|s| s.ops(i)), "tile": tile(name),
+            "ops": sources.ops(i), "tile": tile(name),
+            "forms": sources.forms(i), "device": k.device.is_some(),
         })
     };
     let weight = |(i, s): (usize, &beiming_runtime::format::manifest::Slot)| {
@@ -96,16 +97,17 @@ pub fn collect(artifact: &Artifact, sources: Option<&Sources>, measured: Option<
         "kernels": m.kernels.iter().enumerate().map(kernel).collect::<Vec<_>>(),
         "arena": { "bytes": m.arena, "without_reuse": m.arena_without_reuse, "lives": lives.iter().map(life).collect::<Vec<_>>() },
         "weights": m.slots.iter().enumerate().filter_map(weight).collect::<Vec<_>>(),
-        "measured": times.is_some(), "cores": sources.map(|s| s.cores), "threads": threads,
+        "whole": sources.whole(), "project": sources.project()?,
+        "measured": times.is_some(), "cores": sources.cores, "threads": threads,
     }))
 }
 
 /// The group of ops that a launch carries out. One node of the model may have become several groups, which share its name: the
 /// kernel's ops tell them apart or, where only its name is known, the op that the name starts with.
-fn group(e: &Explanation, n: &Node, m: &Manifest, sources: Option<&Sources>) -> Option<usize> {
+fn group(e: &Explanation, n: &Node, m: &Manifest, sources: &Sources) -> Option<usize> {
     let kernel = n.kernel? as usize;
     let name = m.kernels.get(kernel)?.symbol.split_once('_')?.1;
-    let ops = sources.and_then(|s| s.ops(kernel));
+    let ops = sources.ops(kernel);
     let fit = |ops_of: &[String]| {
         let same = ops.is_some_and(|o| *o == *ops_of);
         let starts = ops_of.iter().any(|o| name.strip_prefix(o.as_str()).is_some_and(|r| r.starts_with('_')));

@@ -7,6 +7,7 @@
 
 mod data;
 mod layout;
+mod pack;
 mod sources;
 
 use beiming_runtime::StepTime;
@@ -18,11 +19,12 @@ pub use sources::Sources;
 
 const PAGE: &str = include_str!("../../html/page.html");
 const STYLE: &str = include_str!("../../html/page.css");
-const SCRIPT: [&str; 5] = [
+const SCRIPT: [&str; 6] = [
     include_str!("../../html/base.js"),
     include_str!("../../html/graph.js"),
     include_str!("../../html/panel.js"),
     include_str!("../../html/code.js"),
+    include_str!("../../html/host.js"),
     include_str!("../../html/views.js"),
 ];
 
@@ -35,15 +37,15 @@ pub struct Measured {
     pub threads: usize,
 }
 
-/// The page. `sources` are those of the compilation that wrote the artifact.
+/// The page. `sources` are those of the compilation that wrote the artifact, or what it holds itself.
 ///
 /// # Errors
 /// [`DebugError::Run`] where the artifact is damaged.
-pub fn page(artifact: &Artifact, sources: Option<&Sources>, measured: Option<&Measured>) -> Result<String, DebugError> {
+pub fn page(artifact: &Artifact, sources: &Sources, measured: Option<&Measured>) -> Result<String, DebugError> {
     let data = data::collect(artifact, sources, measured)?;
     let mut packed = vec![];
-    for i in 0..sources.map_or(0, Sources::kernels) {
-        packed.extend(sources.map(|s| s.packed(i)).transpose()?);
+    for i in 0..sources.kernels() {
+        packed.push(sources.packed(i)?);
     }
     let title = data["model"].as_str().unwrap_or_default().to_string();
     // In order: what is put in may hold the names of later places.

@@ -1,15 +1,19 @@
-//! What the compiler wrote for each kernel, with what links its lines: the kernel's own text, LLVM IR, assembly, and for every
-//! launch the model's ops behind the expressions of its kernel. Packed, since a page may hold hundreds and shows one at a time.
+//! What the compiler wrote for each kernel, with what links its lines: the kernel's own text, LLVM IR and assembly or Ascend C, and for
+//! every launch the model's ops behind the expressions of its kernel. Of an artifact, what it still holds: Ascend C as it stands, and
+//! machine code as assembly. Packed, since a page may hold hundreds and shows one at a time.
 
-use std::io::{Cursor, Read, Write};
-
+use beiming_ascend::{emit, project};
 use beiming_cpu::{Code, Listing, Listings};
 use beiming_ir::kernel::{BufId, Expr, Kernel, Stmt};
-use beiming_ir::plan::{Launch, Origin, Program, Step};
+use beiming_ir::plan::{Launch, Origin, Program, Side, Step};
+use beiming_ir::target::npu::Npu;
 use beiming_ir::text::{Located, print_kernel_located};
 use beiming_ir::walk::for_stmts;
+use beiming_runtime::acl::image::SOURCES;
+use beiming_runtime::format::container::{Artifact, CODE};
 use serde_json::{Value, json};
 
+use super::pack::pack;
 use crate::debug::DebugError;
 use crate::driver::{CompileError, Next, Product, Watch};
 
@@ -17,8 +21,10 @@ use crate::driver::{CompileError, Next, Product, Watch};
 #[derive(Default)]
 pub struct Sources {
     kernels: Vec<Written>,
-    /// Machine code's texts.
+    /// Machine code's texts, of the CPU's kernels in their order.
     code: Vec<Listings>,
+    /// An NPU's host code, or why there is none.
+    host: Option<Result<project::Host, Vec<String>>>,
     /// The launches among the steps, in the order of the steps, those of branches and loops after their own.
     launches: Vec<Option<Made>>,
     /// Cores that predictions are for.
@@ -26,8 +32,15 @@ pub struct Sources {
 }
 
 /// A kernel's text.
+#[derive(Default)]
 struct Written {
     text: Located,
+    /// Ascend C, with the line (from 1) of the kernel and the expression of each of its lines; no line is 0, no expression -1.
+    ascend: Option<(String, Vec<i64>)>,
+    /// Assembly that was read out of machine code.
+    read: Option<String>,
+    /// Position among the CPU's kernels.
+    on_cpu: Option<usize>,
     /// Ops of the kernel where nothing is known of a launch.
     ops: Vec<String>,
     /// Origins of its launches, each different one once.
@@ -57,9 +70,53 @@ impl Watch for Sources {
 }
 
 impl Sources {
+    /// What an artifact holds.
+    ///
+    /// # Errors
+    /// [`DebugError::Run`] where it is damaged.
+    pub fn of_artifact(artifact: &Artifact) -> Result<Sources, DebugError> {
+        let m = artifact.manifest()?;
+        let (library, sources) = (artifact.section(CODE), artifact.section(SOURCES));
+        let written = |k: &beiming_runtime::format::manifest::Kernel| {
+            let place = |d: &beiming_runtime::format::manifest::DeviceKernel| {
+                let from = usize::try_from(d.offset).ok()?;
+                sources?.get(from..from.checked_add(usize::try_from(d.bytes).ok()?)?)
+            };
+            let text = k.device.as_ref().and_then(place).map(|t| String::from_utf8_lossy(t).into_owned());
+            let t = &m.target;
+            let read = || library.and_then(|l| beiming_cpu::disassemble(l, &k.symbol, &t.triple, &t.cpu, &t.features));
+            let read = if k.device.is_none() { read() } else { None };
+            let ascend = text.map(|t| {
+                let nowhere = t.lines().flat_map(|_| [0, -1]).collect();
+                (t, nowhere)
+            });
+            Written { ascend, read, ..Written::default() }
+        };
+        Ok(Sources { kernels: m.kernels.iter().map(written).collect(), ..Sources::default() })
+    }
+
+    /// Whether the sources are all that was written: those of a compilation are.
+    pub fn whole(&self) -> bool {
+        self.kernels.iter().all(|k| !k.text.text.is_empty())
+    }
+
     fn program(&mut self, p: &Program) {
-        let written = |k: &Kernel| Written { text: print_kernel_located(k), ops: k.ops.clone(), origins: vec![] };
+        let npu = Npu::by_name(&p.target.name);
+        let mut on_cpu = 0;
+        let written = |k: &Kernel| {
+            let text = print_kernel_located(k);
+            let device = k.side() == Side::Device;
+            let ascend = npu.as_ref().filter(|_| device).and_then(|npu| ascend(k, npu, &text));
+            on_cpu += usize::from(!device);
+            let on_cpu = (!device).then(|| on_cpu - 1);
+            Written { text, ascend, on_cpu, ops: k.ops.clone(), ..Written::default() }
+        };
         self.kernels = p.kernels.iter().map(written).collect();
+        self.host = npu.map(|npu| {
+            // Whether there are kernels of the CPU decides what the host code says, not what they are.
+            let cpu_kernels = (on_cpu > 0).then_some(&[][..]);
+            project::host(&project::Project { model: "model", program: p, npu: &npu, cpu_kernels, on_host: &[] })
+        });
         self.cores = p.target.cores;
         self.steps(p, &p.plan.steps);
     }
@@ -108,7 +165,7 @@ impl Sources {
 
     /// The ops of kernel `i`, as it names them.
     pub fn ops(&self, i: usize) -> Option<&[String]> {
-        self.kernels.get(i).map(|k| k.ops.as_slice())
+        self.kernels.get(i).map(|k| k.ops.as_slice()).filter(|o| !o.is_empty())
     }
 
     /// What step `i` is made of: its ops with their sources, those with code in the kernel, and which of the origins of its kernel
@@ -118,11 +175,31 @@ impl Sources {
         Some(json!({ "parts": m.parts, "does": m.does, "origin": m.origin }))
     }
 
-    /// The sources of kernel `i`, packed: a JSON object, deflated, in base 64.
+    fn listings(&self, k: &Written) -> Option<&Listings> {
+        self.code.get(k.on_cpu?)
+    }
+
+    /// The texts that there are of kernel `i`.
+    pub fn forms(&self, i: usize) -> Vec<&'static str> {
+        let Some(k) = self.kernels.get(i) else { return vec![] };
+        let code = self.listings(k);
+        let there = [
+            ("ir", !k.text.text.is_empty()),
+            ("ascend", k.ascend.is_some()),
+            ("llvm", code.is_some_and(|c| !c.llvm_ir.text.is_empty())),
+            ("asm", k.read.is_some() || code.is_some_and(|c| !c.assembly.text.is_empty())),
+        ];
+        there.iter().filter(|t| t.1).map(|t| t.0).collect()
+    }
+
+    /// The sources of kernel `i`, packed.
+    ///
+    /// # Errors
+    /// Those of packing.
     pub fn packed(&self, i: usize) -> Result<String, DebugError> {
         let Some(k) = self.kernels.get(i) else { return Ok(String::new()) };
         let spans: Vec<u32> = k.text.spans.iter().flat_map(|s| [s.line, s.from, s.to, s.expr.0]).collect();
-        let code = self.code.get(i);
+        let code = self.listings(k);
         let listing = |l: Option<&Listing>| {
             // Lines count from 1; an expression of its own that the kernel does not have belongs to its statement.
             let at = l.iter().flat_map(|l| &l.origins).flat_map(|o| match o {
@@ -131,13 +208,46 @@ impl Sources {
             });
             json!({ "text": l.map_or("", |l| l.text.trim_end()), "at": at.collect::<Vec<i64>>() })
         };
+        let assembly = match &k.read {
+            Some(text) => json!({ "text": text.trim_end(), "at": text.lines().flat_map(|_| [0, -1]).collect::<Vec<i64>>() }),
+            None => listing(code.map(|c| &c.assembly)),
+        };
+        let (ascend, at) = k.ascend.as_ref().map_or(("", &[][..]), |(text, at)| (text.trim_end(), at));
         let doc = json!({
             "ir": { "text": k.text.text.trim_end(), "statements": k.text.statements, "spans": spans },
-            "llvm": listing(code.map(|c| &c.llvm_ir)), "asm": listing(code.map(|c| &c.assembly)),
+            "ascend": { "text": ascend, "at": at },
+            "llvm": listing(code.map(|c| &c.llvm_ir)), "asm": assembly,
             "origins": k.origins,
         });
-        Ok(base64(&deflate(doc.to_string().as_bytes())?))
+        pack(&doc)
     }
+
+    /// An NPU's host code: its files, packed, and the lines of each step; or why there is none.
+    ///
+    /// # Errors
+    /// Those of packing.
+    pub fn project(&self) -> Result<Option<Value>, DebugError> {
+        Ok(match &self.host {
+            None => None,
+            Some(Err(why)) => Some(json!({ "why": why })),
+            Some(Ok(host)) => {
+                let paths: Vec<&String> = host.files.iter().map(|f| &f.0).collect();
+                let files = host.files.iter().map(|f| pack(&json!(f.1))).collect::<Result<Vec<_>, _>>()?;
+                Some(json!({ "paths": paths, "files": files, "steps": host.steps }))
+            }
+        })
+    }
+}
+
+/// The Ascend C of a kernel; none where it has no spelling, which the compilation says.
+fn ascend(k: &Kernel, npu: &Npu, text: &Located) -> Option<(String, Vec<i64>)> {
+    let listing = emit::located(k, npu).ok()?;
+    let at = listing.lines.iter().flat_map(|place| {
+        let line = place.and_then(|p| text.statements.get(p.statement as usize)).map_or(0, |l| i64::from(*l));
+        [line, place.and_then(|p| p.expr).map_or(-1, |e| i64::from(e.0))]
+    });
+    let at = at.collect();
+    Some((listing.text, at))
 }
 
 /// For every expression and every statement (outer before inner) the ops it was made for, as positions among the launch's.
@@ -160,46 +270,4 @@ fn origins(k: &Kernel, o: &Origin) -> Value {
         });
     });
     json!({ "exprs": exprs, "statements": statements })
-}
-
-/// The raw deflate stream, taken out of an archive of one file.
-fn deflate(bytes: &[u8]) -> Result<Vec<u8>, DebugError> {
-    let fail = |e: zip::result::ZipError| DebugError::Io(format!("cannot pack: {e}"));
-    let io = |e: std::io::Error| DebugError::Io(format!("cannot pack: {e}"));
-    let mut zip = zip::ZipWriter::new(Cursor::new(vec![]));
-    let options = zip::write::SimpleFileOptions::default()
-        .compression_method(zip::CompressionMethod::Deflated)
-        .last_modified_time(zip::DateTime::default());
-    zip.start_file("x", options).map_err(fail)?;
-    zip.write_all(bytes).map_err(io)?;
-    let mut archive = zip::ZipArchive::new(zip.finish().map_err(fail)?).map_err(fail)?;
-    let mut out = vec![];
-    archive.by_index_raw(0).map_err(fail)?.read_to_end(&mut out).map_err(io)?;
-    Ok(out)
-}
-
-/// Base 64 (RFC 4648).
-fn base64(bytes: &[u8]) -> String {
-    const DIGITS: &[u8; 64] = b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/";
-    let mut out = String::with_capacity(bytes.len().div_ceil(3) * 4);
-    for c in bytes.chunks(3) {
-        let word = (0..3).fold(0u32, |w, k| w << 8 | u32::from(c.get(k).copied().unwrap_or(0)));
-        for k in 0..4 {
-            let digit = DIGITS[(word >> (18 - 6 * k) & 63) as usize] as char;
-            out.push(if k <= c.len() { digit } else { '=' });
-        }
-    }
-    out
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn base64_is_the_standard_s() {
-        for (plain, want) in [("", ""), ("f", "Zg=="), ("fo", "Zm8="), ("foo", "Zm9v"), ("foobar", "Zm9vYmFy")] {
-            assert_eq!(base64(plain.as_bytes()), want);
-        }
-    }
 }

@@ -64,6 +64,10 @@ pub struct Program<'a> {
     npu: &'a Npu,
     /// Each value's instruction and element type; `Bool` is a mask, but for an operand.
     pub steps: Vec<(Step, DType)>,
+    /// The body's node that what is added now is made for; `None`: the anchor, or none.
+    pub now: Option<u32>,
+    /// Of each value the node it was first made for.
+    pub nodes: Vec<Option<u32>>,
     seen: HashMap<Step, V>,
 }
 
@@ -76,7 +80,7 @@ pub fn number(dtype: DType, x: f64) -> Scalar {
 impl<'a> Program<'a> {
     /// An empty program for a chip.
     pub fn new(npu: &'a Npu) -> Program<'a> {
-        Program { npu, steps: vec![], seen: HashMap::new() }
+        Program { npu, steps: vec![], now: None, nodes: vec![], seen: HashMap::new() }
     }
 
     /// The chip.
@@ -92,6 +96,7 @@ impl<'a> Program<'a> {
     fn push(&mut self, step: Step, dtype: DType) -> V {
         *self.seen.entry(step).or_insert_with(|| {
             self.steps.push((step, dtype));
+            self.nodes.push(self.now);
             self.steps.len() - 1
         })
     }

@@ -249,7 +249,9 @@ fn bring(t: &Tile, w: &mut Writer, loads: &[ExprId], axes: usize, prefix: &str, 
     let mut tiles = vec![];
     for (i, e) in loads.iter().enumerate() {
         let s = source(t.cx, &t.p.kb, w.kb, *e, &t.p.at[..axes], &t.start[..axes], w.g)?;
+        let around = w.kb.come_from(t.p.kb.node_of(*e).flatten());
         tiles.push(w.bring(&format!("{prefix}{i}"), &s, extent));
+        w.kb.come_from(around);
     }
     Ok(tiles)
 }

@@ -166,7 +166,10 @@ fn attempt<'g>(
     let extent = w.extent(rows, count, compares(&program));
     let mut tiles = vec![];
     for (i, s) in sources.iter().enumerate() {
+        // A copy is made for the op that reads.
+        let around = w.kb.come_from(kb.node_of(loads[i]).flatten());
         tiles.push(w.bring(&i.to_string(), s, &extent));
+        w.kb.come_from(around);
     }
     let y = w.tile("y", ty.dtype);
     w.run(&program, &slots, &tiles, result, y, "", &extent);

@@ -72,8 +72,17 @@ impl Translator<'_, '_, '_> {
         if let Some(v) = self.memo.get(&e) {
             return Ok(*v);
         }
+        let around = self.program.now;
+        self.program.now = self.kb.node_of(e).unwrap_or(around);
+        let v = self.fresh(e);
+        self.program.now = around;
+        self.memo.insert(e, v.clone()?);
+        v
+    }
+
+    fn fresh(&mut self, e: ExprId) -> Result<V, String> {
         let dtype = self.kb.dtype(e);
-        let v = match self.kb.expr(e).clone() {
+        Ok(match self.kb.expr(e).clone() {
             Expr::Load(..) => {
                 let n = *self.operands.get(&e).ok_or("an element that is no operand of the tile")?;
                 let v = self.program.operand(n, dtype);
@@ -91,9 +100,7 @@ impl Translator<'_, '_, '_> {
             Expr::Cast(to, a) => self.cast(to, a)?,
             Expr::Bitcast(..) => return Err("a bitcast is not a vector instruction".into()),
             Expr::Var(_) | Expr::Dim(_) => return Err("positions as data are not computed on the vector unit yet".into()),
-        };
-        self.memo.insert(e, v);
-        Ok(v)
+        })
     }
 
     /// A constant, as computed.

@@ -173,6 +173,7 @@ impl Writer<'_, '_> {
             if operand_of(v).is_some() {
                 continue;
             }
+            let around = self.kb.come_from(program.nodes[v]);
             let narrow = program.steps[v].0.args().iter().any(|a| operand_of(*a).is_some() && program.dtype(*a).size() == 1);
             if narrow && extent.compares {
                 // Bytes cannot be filled: what lies behind them is zero in their converted form.
@@ -181,10 +182,11 @@ impl Writer<'_, '_> {
                 self.body.push(s);
                 let s = tile::instruction(self.kb, program, v, run(extent.count), &place);
                 self.body.push(s);
-                continue;
+            } else {
+                let s = tile::instruction(self.kb, program, v, run(extent.whole), &place);
+                self.body.push(s);
             }
-            let s = tile::instruction(self.kb, program, v, run(extent.whole), &place);
-            self.body.push(s);
+            self.kb.come_from(around);
         }
         if let Some(n) = operand_of(result).filter(|n| tiles[*n] != y) {
             let dtype = self.kb.buffer(y).dtype;
