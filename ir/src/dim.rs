@@ -311,7 +311,26 @@ impl Dim {
             }
             sum = Range { lo: sum.lo.saturating_add(prod.lo), hi: sum.hi.saturating_add(prod.hi) };
         }
-        sum
+        match self.without_quotient() {
+            Some(same) => {
+                let r = same.range(symbols);
+                Range { lo: sum.lo.max(r.lo), hi: sum.hi.min(r.hi) }
+            }
+            None => sum,
+        }
+    }
+
+    /// The same value with `k * floor(a / k)` as `a - a mod k`, where that takes terms away: bounds of `a - k * floor(a / k)`
+    /// need it, since its terms vary together.
+    fn without_quotient(&self) -> Option<Dim> {
+        let Dim::Expr(p) = self else { return None };
+        p.terms.iter().find_map(|(atoms, c)| {
+            let [Atom::FloorDiv(a, k)] = atoms.as_slice() else { return None };
+            let n = k.known().filter(|n| *n > 1 && c % n == 0)?;
+            let rest = self.clone() - Dim::from_terms(vec![(atoms.clone(), *c)]);
+            let same = rest + (a.clone() - a.modulo(k)) * Dim::Known(c / n);
+            (same.terms().len() < p.terms.len() + usize::from(matches!(a, Dim::Expr(_)))).then_some(same)
+        })
     }
 }
 

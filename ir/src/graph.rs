@@ -1,11 +1,12 @@
 //! The tensor graph: a typed arena of nodes in execution order. A node's arguments point backwards, so a graph has no
 //! cycles; a region (a branch, a loop body, a reducer) is a graph of its own that sees only its own inputs.
 
+use std::collections::BTreeSet;
 use std::sync::Arc;
 
 use crate::ops::Op;
 use crate::tensor::Tensor;
-use crate::types::{Symbols, TensorType};
+use crate::types::{DType, Symbols, TensorType};
 
 macro_rules! id {
     ($(#[$doc:meta])* $name:ident) => {
@@ -103,7 +104,8 @@ pub struct Value {
 pub struct Graph {
     /// Name, for messages only.
     pub name: Arc<str>,
-    /// Ranges of the symbols in the types.
+    /// Ranges of the symbols in the types. The extents of the inputs give their values; see [`Graph::valued_symbols`] for
+    /// those of which no extent does.
     pub symbols: Symbols,
     /// Inputs in order; each is a value defined by `Def::Input`.
     pub inputs: Vec<ValueId>,
@@ -131,6 +133,22 @@ impl Graph {
         self.values.push(Value { ty, def: Def::Input(self.inputs.len() as u32), name: name.into() });
         self.inputs.push(v);
         v
+    }
+
+    /// The symbols that are the value of an input, with the position of that input: no extent of an input gives their value, and
+    /// an `i64[]` input has their name. (Programs that take their extents as arguments have such.)
+    pub fn valued_symbols(&self) -> Vec<(Arc<str>, usize)> {
+        let extents = self.inputs.iter().flat_map(|v| &self.ty(*v).shape);
+        let given: BTreeSet<Arc<str>> =
+            extents.filter_map(|d| d.solve(d.eval(&|_| Some(1))?)).map(|(symbol, _)| symbol).collect();
+        let scalar = TensorType::scalar(DType::I64);
+        self.inputs
+            .iter()
+            .enumerate()
+            .filter(|(_, v)| *self.ty(**v) == scalar)
+            .map(|(i, v)| (self.value(*v).name.clone(), i))
+            .filter(|(name, _)| self.symbols.0.contains_key(name) && !given.contains(name))
+            .collect()
     }
 
     /// Marks a value as the next output.

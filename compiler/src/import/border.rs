@@ -19,9 +19,23 @@ pub struct Settled {
     pub symbols: Symbols,
 }
 
-/// Puts the user's shapes, dimensions and values in; what does not fit is added to `errors`.
-pub fn settle(inputs: &mut [(&str, TensorType)], options: &ImportOptions, errors: &mut Vec<ModelError>) -> Settled {
-    if let Err(mut e) = apply(inputs, options) {
+/// Range of the symbol `name`, which the user may give.
+pub fn range(name: &str, options: &ImportOptions) -> Range {
+    match options.dims.get(name) {
+        Some(DimOverride::Range(lo, hi)) => Range { lo: *lo, hi: *hi },
+        _ => ANY,
+    }
+}
+
+/// Puts the user's shapes, dimensions and values in; what does not fit is added to `errors`. `valued` are inputs whose values may
+/// be extents, and which may therefore be named as dimensions.
+pub fn settle(
+    inputs: &mut [(&str, TensorType)],
+    options: &ImportOptions,
+    valued: &[&str],
+    errors: &mut Vec<ModelError>,
+) -> Settled {
+    if let Err(mut e) = apply(inputs, options, valued) {
         errors.append(&mut e);
     }
     let mut values = vec![];
@@ -41,10 +55,7 @@ pub fn settle(inputs: &mut [(&str, TensorType)], options: &ImportOptions, errors
     let mut symbols = Symbols::default();
     let open = inputs.iter().enumerate().filter(|(i, _)| values.iter().all(|(k, _)| k != i));
     for name in open.flat_map(|(_, (_, ty))| &ty.shape).flat_map(Dim::symbols) {
-        let r = match options.dims.get(&*name) {
-            Some(DimOverride::Range(lo, hi)) => Range { lo: *lo, hi: *hi },
-            _ => ANY,
-        };
+        let r = range(&name, options);
         symbols.declare(&name, r.lo, r.hi);
     }
     Settled { values, symbols }
@@ -83,7 +94,7 @@ fn value(inputs: &[(&str, TensorType)], name: &str, numbers: &[f64]) -> Result<(
 }
 
 /// Puts the user's shapes and dimensions in.
-fn apply(inputs: &mut [(&str, TensorType)], options: &ImportOptions) -> Result<(), Vec<ModelError>> {
+fn apply(inputs: &mut [(&str, TensorType)], options: &ImportOptions, valued: &[&str]) -> Result<(), Vec<ModelError>> {
     let mut errors = vec![];
     let mut values: BTreeMap<String, Dim> = BTreeMap::new();
     for (name, d) in &options.dims {
@@ -122,7 +133,7 @@ fn apply(inputs: &mut [(&str, TensorType)], options: &ImportOptions) -> Result<(
             }
         }
     }
-    let mut met: BTreeSet<String> = BTreeSet::new();
+    let mut met: BTreeSet<String> = valued.iter().map(|n| n.to_string()).collect();
     for (_, ty) in inputs.iter_mut() {
         for d in &mut ty.shape {
             met.extend(d.symbols().iter().map(|s| s.to_string()));

@@ -21,6 +21,9 @@ pub trait Build {
     /// Where emitted nodes come from.
     fn loc(&self) -> &Loc;
 
+    /// Hears of two extents of which nothing shows that they are equal, and without which an op was not added.
+    fn unequal(&mut self, _a: &Dim, _b: &Dim) {}
+
     /// Type of a value.
     fn ty(&self, v: V) -> &TensorType {
         self.top().ty(v)
@@ -71,6 +74,9 @@ pub trait Build {
     fn emit_all(&mut self, op: Op, args: &[V]) -> R<Vec<V>> {
         let loc = self.loc().clone();
         self.frame().emit(op, args, &loc).map_err(|e| {
+            if let Some(pair) = &e.unequal {
+                self.unequal(&pair.0, &pair.1);
+            }
             // With symbols in play the model may be right for the values it is meant for.
             match args.iter().flat_map(|v| self.ty(*v).shape.iter()).any(|d| d.known().is_none()) {
                 true => Fail::Unsupported(format!("{e}; {SETTLE}")),

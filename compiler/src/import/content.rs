@@ -9,23 +9,27 @@ use beiming_ir::ops::{BinaryOp, Op, ReduceOp, UnaryOp};
 use beiming_ir::tensor::{Num, Tensor};
 use beiming_ir::types::{DType, Dim, Range, Symbols, TensorType};
 
-/// Contents of the result of `op`, where they are known. `args` are the arguments' types (of known extents) and contents.
-pub fn fold(op: &Op, ty: &TensorType, args: &[(TensorType, Vec<Dim>)], graph: &Graph) -> Option<Vec<Dim>> {
+/// Contents of the result of `op`, where they are known. `args` are the arguments' types (of known extents) and contents. With
+/// `truths`, what the ranges do not decide is known too: as an expression that is 0 or 1.
+pub fn fold(op: &Op, ty: &TensorType, args: &[(TensorType, Vec<Dim>)], graph: &Graph, truths: bool) -> Option<Vec<Dim>> {
     let s = &graph.symbols;
     let shape = ty.static_shape()?;
     match op {
-        Op::Unary(u) => args[0].1.iter().map(|d| unary(*u, d, s)).collect(),
+        Op::Unary(u) => args[0].1.iter().map(|d| unary(*u, args[0].0.dtype, d, s)).collect(),
         Op::Cast { to } => args[0].1.iter().map(|d| cast(args[0].0.dtype, *to, d, s)).collect(),
         Op::Binary(b) => {
             let (x, y) = (spread(&args[0], &shape)?, spread(&args[1], &shape)?);
-            x.iter().zip(&y).map(|(x, y)| binary(*b, args[0].0.dtype, x, y, s)).collect()
+            let dtype = args[0].0.dtype;
+            let each = |x, y| binary(*b, dtype, x, y, s).or_else(|| truths.then(|| test(*b, dtype, x, y, s)).flatten());
+            x.iter().zip(&y).map(|(x, y)| each(x, y)).collect()
         }
         Op::Select => {
             let v: Vec<Vec<Dim>> = args.iter().map(|a| spread(a, &shape)).collect::<Option<_>>()?;
             (0..v[0].len())
                 .map(|i| match v[0][i].known() {
                     Some(c) => Some(v[if c != 0 { 1 } else { 2 }][i].clone()),
-                    None => (v[1][i] == v[2][i]).then(|| v[1][i].clone()),
+                    None if v[1][i] == v[2][i] => Some(v[1][i].clone()),
+                    None => truths.then(|| v[2][i].clone() + v[0][i].clone() * (v[1][i].clone() - v[2][i].clone())),
                 })
                 .collect()
         }
@@ -107,23 +111,25 @@ fn spread(arg: &(TensorType, Vec<Dim>), shape: &[usize]) -> Option<Vec<Dim>> {
         .collect()
 }
 
-fn unary(op: UnaryOp, d: &Dim, s: &Symbols) -> Option<Dim> {
+fn unary(op: UnaryOp, dtype: DType, d: &Dim, s: &Symbols) -> Option<Dim> {
     let r = d.range(s);
     match op {
         UnaryOp::Neg => Some(Dim::Known(0) - d.clone()),
         UnaryOp::Abs if r.lo >= 0 => Some(d.clone()),
+        UnaryOp::Abs if r.hi <= 0 => Some(Dim::Known(0) - d.clone()),
         UnaryOp::Sign if r.lo > 0 => Some(1.into()),
+        UnaryOp::Sign if r.hi < 0 => Some((-1).into()),
         // Contents are whole numbers.
         UnaryOp::Floor | UnaryOp::Ceil | UnaryOp::Round | UnaryOp::Trunc => Some(d.clone()),
         UnaryOp::IsNan | UnaryOp::IsInf => Some(0.into()),
-        UnaryOp::Not => d.known().map(|v| Dim::Known(i64::from(v == 0))),
+        UnaryOp::Not if dtype == DType::Bool => Some(Dim::Known(1) - d.clone()),
         _ => None,
     }
 }
 
 fn cast(from: DType, to: DType, d: &Dim, s: &Symbols) -> Option<Dim> {
     match to {
-        DType::Bool => truth(d, s).map(|b| Dim::Known(b.into())),
+        DType::Bool if from != to => truth(d, s).map(|b| Dim::Known(b.into())),
         // An extent fits 64 bits, and in practice 32; a float holds it exactly up to 2^24, as in the models' own arithmetic.
         DType::I64 | DType::I32 | DType::F64 | DType::F32 => Some(d.clone()),
         _ if from == to => Some(d.clone()),
@@ -156,12 +162,14 @@ fn binary(op: BinaryOp, dtype: DType, a: &Dim, b: &Dim, s: &Symbols) -> Option<D
         }
         // Truncation is flooring where both are positive.
         Div if ra.lo >= 0 && rb.lo > 0 => Some(a.floor_div(b)),
+        Div if ra.hi <= 0 && rb.lo > 0 => Some(Dim::Known(0) - (Dim::Known(0) - a.clone()).floor_div(b)),
         Div => match (a.known()?, b.known()?) {
             (_, 0) => None,
             (x, y) => Some(x.wrapping_div(y).into()),
         },
         Mod if rb.lo > 0 => Some(a.modulo(b)),
         Rem if ra.lo >= 0 && rb.lo > 0 => Some(a.modulo(b)),
+        Rem if ra.hi <= 0 && rb.lo > 0 => Some(Dim::Known(0) - (Dim::Known(0) - a.clone()).modulo(b)),
         Max => Some(max(a, b, s)),
         Min => Some(min(a, b, s)),
         Eq => compare(|d| if d.lo == 0 && d.hi == 0 { Some(true) } else { (d.lo > 0 || d.hi < 0).then_some(false) }),
@@ -182,6 +190,28 @@ fn binary(op: BinaryOp, dtype: DType, a: &Dim, b: &Dim, s: &Symbols) -> Option<D
         },
         _ => None,
     }
+}
+
+/// What the ranges do not decide, as an expression that is 0 or 1.
+fn test(op: BinaryOp, dtype: DType, a: &Dim, b: &Dim, s: &Symbols) -> Option<Dim> {
+    use BinaryOp::*;
+    let (zero, one) = (Dim::Known(0), Dim::Known(1));
+    let not = |d: Dim| one.clone() - d;
+    Some(match op {
+        And if dtype == DType::Bool => min(a, b, s),
+        Or if dtype == DType::Bool => max(a, b, s),
+        // `a < b` is `b - a`, cut to 0..=1.
+        Lt => max(&zero, &min(&one, &(b.clone() - a.clone()), s), s),
+        Gt => test(Lt, dtype, b, a, s)?,
+        Le => not(test(Lt, dtype, b, a, s)?),
+        Ge => not(test(Lt, dtype, a, b, s)?),
+        Ne => {
+            let d = a.clone() - b.clone();
+            min(&one, &max(&d, &(zero - d.clone()), s), s)
+        }
+        Eq => not(test(Ne, dtype, a, b, s)?),
+        _ => return None,
+    })
 }
 
 /// Range of `a - b`.

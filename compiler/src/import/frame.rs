@@ -47,6 +47,9 @@ const FOLD_BYTES: usize = 1 << 20;
 /// Most bytes of a folded result that is larger than its arguments: a broadcast is better as a view.
 const GROW_BYTES: usize = 1 << 14;
 
+/// How deep two computations are compared: the start and the end of a window are often computed apart.
+const MAX_SAME: usize = 8;
+
 /// A graph under construction.
 pub struct Frame {
     /// The nodes so far.
@@ -54,6 +57,8 @@ pub struct Frame {
     vals: Vec<Val>,
     /// Scalar constants made so far, by type and bits: most elementwise formulas need one.
     scalars: HashMap<(DType, u64), V>,
+    /// Comparisons of extents are contents too where the ranges do not decide them, as expressions that are 0 or 1.
+    pub truths: bool,
 }
 
 /// Declares in all frames a symbol that none of them has, with a range; `next` counts the names that were tried.
@@ -74,7 +79,7 @@ pub fn fresh_symbol(frames: &mut [&mut Frame], next: &mut usize, stem: &str, lo:
 impl Frame {
     /// An empty graph.
     pub fn new(name: &str, symbols: Symbols) -> Frame {
-        Frame { graph: Graph::new(name, symbols), vals: vec![], scalars: HashMap::new() }
+        Frame { graph: Graph::new(name, symbols), vals: vec![], scalars: HashMap::new(), truths: false }
     }
 
     fn add(&mut self, ty: TensorType, known: Known, id: Option<ValueId>, loc: &Loc) -> V {
@@ -183,6 +188,11 @@ impl Frame {
         id
     }
 
+    /// The place of a value in the graph, where it has one already.
+    pub fn placed(&self, v: V) -> Option<ValueId> {
+        self.vals[v.0 as usize].id
+    }
+
     /// True where `v` compares extents with constants for equality: a test that the shapes of the inputs decide.
     pub fn is_extent_test(&self, v: V) -> bool {
         let defines = |id: ValueId| self.graph.def(id).map(|n| (&n.op, n.inputs.as_slice()));
@@ -229,6 +239,35 @@ impl Frame {
         let raised = matches!(def(*end), Some((Op::Binary(BinaryOp::Add), [x, n])) if x == i && holds(*n, extent));
         let found = self.vals.iter().position(|val| val.id == Some(*i))?;
         (negative && raised).then_some(V(found as u32))
+    }
+
+    /// The elements of `to - from`, where `to` is `from` and known amounts together: a window at a place that the data decides.
+    pub fn distance(&self, from: V, to: V) -> Option<Vec<Dim>> {
+        let (from, to) = (self.vals[from.0 as usize].id?, self.vals[to.0 as usize].id?);
+        let node = self.graph.def(to)?;
+        let (Op::Binary(BinaryOp::Add), [a, b]) = (&node.op, node.inputs.as_slice()) else { return None };
+        [(a, b), (b, a)].into_iter().find_map(|(x, by)| {
+            let amounts = || self.dims_of(V(self.vals.iter().position(|v| v.id == Some(*by))? as u32));
+            self.same(*x, from, MAX_SAME).then(amounts).flatten()
+        })
+    }
+
+    /// True where two values are computed alike, `depth` operations deep at most.
+    fn same(&self, a: ValueId, b: ValueId, depth: usize) -> bool {
+        if a == b {
+            return true;
+        }
+        let (Some(x), Some(y)) = (self.graph.def(a), self.graph.def(b)) else { return false };
+        if let (Some(c), Some(d)) = (self.graph.const_of(a), self.graph.const_of(b)) {
+            return c.dtype == d.dtype && c.shape == d.shape && c.bytes() == d.bytes();
+        }
+        let first = |n: &beiming_ir::graph::Node| n.outputs.len() == 1;
+        depth > 0
+            && x.op == y.op
+            && first(x)
+            && first(y)
+            && x.inputs.len() == y.inputs.len()
+            && x.inputs.iter().zip(&y.inputs).all(|(p, q)| self.same(*p, *q, depth - 1))
     }
 
     /// Names a value as the source model does, unless it has a name.
@@ -281,7 +320,7 @@ impl Frame {
         let count = ty.numel().known().and_then(|n| usize::try_from(n).ok()).filter(|n| *n <= MAX_CONTENT)?;
         let args: Option<Vec<(TensorType, Vec<Dim>)>> =
             inputs.iter().map(|v| Some((self.ty(*v).clone(), self.dims_of(*v)?))).collect();
-        let dims = content::fold(op, ty, &args?, &self.graph)?;
+        let dims = content::fold(op, ty, &args?, &self.graph, self.truths)?;
         (dims.len() == count).then(|| vec![self.contents(ty.clone(), dims, loc)])
     }
 

@@ -3,6 +3,7 @@
 
 mod bytecode;
 mod canon;
+mod dynamic;
 mod fuzz;
 mod hostile;
 mod meaning;

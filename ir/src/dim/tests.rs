@@ -37,7 +37,9 @@ fn ranges_of_quotients_bound_values() {
     let mut s = Symbols::default();
     s.declare("A", -3, 9);
     s.declare("B", -2, 4);
-    for text in ["floordiv(A, B)", "mod(A, B)", "floordiv(10, B)", "mod(A, 4)", "floordiv(A, B) * mod(B, 3)"] {
+    for text in
+        ["floordiv(A, B)", "mod(A, B)", "floordiv(10, B)", "mod(A, 4)", "floordiv(A, B) * mod(B, 3)", "A - 2*floordiv(A, 2)"]
+    {
         let d: Dim = text.parse().unwrap();
         let r = d.range(&s);
         for (a, b) in (-3..=9).flat_map(|a| (-2..=4).map(move |b| (a, b))) {
@@ -45,6 +47,17 @@ fn ranges_of_quotients_bound_values() {
             assert!(r.lo <= v && v <= r.hi, "{text} at {a}, {b}: {v} is not in {r:?}");
         }
     }
+}
+
+#[test]
+fn what_a_quotient_leaves_is_small() {
+    let s = Symbols::default();
+    let n = Dim::sym("N");
+    let two = Dim::from(2);
+    let left = n.clone() - n.floor_div(&two) * two.clone();
+    assert_eq!((left.range(&s).lo, left.range(&s).hi), (0, 1));
+    let more = Dim::from(0) - left + 2.into();
+    assert_eq!((more.range(&s).lo, more.range(&s).hi), (1, 2));
 }
 
 #[test]

@@ -13,7 +13,7 @@ use crate::types::{Dim, TensorType};
 pub type Trace<'a> = dyn FnMut(NodeId, &[Tensor]) -> Result<(), EvalError> + 'a;
 
 /// Runs a graph. Symbols are bound from the shapes of `inputs`: an input axis whose extent is `a*symbol + b` gives its
-/// value, and every other extent must agree with it. Errors name the node.
+/// value, and every other extent must agree with it; [`Graph::valued_symbols`] are bound from the inputs' values. Errors name the node.
 pub fn graph(g: &Graph, inputs: &[Tensor]) -> Result<Vec<Tensor>, EvalError> {
     region(g, inputs, &Dims::new())
 }
@@ -38,6 +38,14 @@ fn walk(g: &Graph, inputs: &[Tensor], dims: &Dims, trace: &mut Trace) -> Result<
     let mut dims = dims.clone();
     let types: Vec<&TensorType> = g.inputs.iter().map(|v| g.ty(*v)).collect();
     let label = |i: usize| format!("input {i} `{}`", g.value(g.inputs[i]).name);
+    for (name, i) in g.valued_symbols() {
+        let Some(value) = inputs.get(i).filter(|t| t.ty() == *types[i]).map(|t| t.to_i64()[0]) else { continue };
+        let range = g.symbols.range(&name);
+        if value < range.lo || value > range.hi {
+            return EvalError::fail(format!("{} is {value}; allowed are {}..={}", label(i), range.lo, range.hi));
+        }
+        dims.entry(name).or_insert(value);
+    }
     bind(g, &types, inputs, &mut dims, &label)?;
 
     let mut uses = g.use_counts();

@@ -150,7 +150,7 @@ pub(super) fn infer_conv(p: &Conv, inputs: &[&TensorType], g: &Graph) -> Result<
     let last = data.rank() - 1;
     let (channels, per_group, out) = (&data.shape[last], &weight.shape[last - 1], &weight.shape[last]);
     unify_extent(channels, &(per_group.clone() * Dim::from(p.groups)), &g.symbols)
-        .map_err(|e| InferError::new(format!("channels of {data}, weight {weight}, {} groups: {}", p.groups, e.message)))?;
+        .map_err(|e| e.said(|why| format!("channels of {data}, weight {weight}, {} groups: {why}", p.groups)))?;
     check_multiple(out, p.groups, "output")?;
     let mut shape = vec![data.shape[0].clone()];
     shape.extend(rules.iter().enumerate().map(|(i, a)| window_extent(&data.shape[i + 1], &weight.shape[i], a)));
@@ -169,7 +169,7 @@ pub(super) fn infer_conv_transpose(p: &ConvTranspose, inputs: &[&TensorType], g:
     })?;
     let last = data.rank() - 1;
     unify_extent(&data.shape[last], &weight.shape[last - 1], &g.symbols)
-        .map_err(|e| InferError::new(format!("channels of {data} and weight {weight}: {}", e.message)))?;
+        .map_err(|e| e.said(|why| format!("channels of {data} and weight {weight}: {why}")))?;
     check_multiple(&data.shape[last], p.groups, "input")?;
     let mut shape = vec![data.shape[0].clone()];
     shape.extend(rules.iter().enumerate().map(|(i, a)| {

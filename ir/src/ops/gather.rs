@@ -5,7 +5,7 @@ mod eval;
 mod tests;
 use serde::{Deserialize, Serialize};
 
-use super::infer::{ShapeText, arity, check_axis};
+use super::infer::{ShapeText, arity, check_axis, check_shape};
 use super::{InferError, ReduceOp, unify_extent};
 use crate::graph::Graph;
 use crate::types::{DType, Dim, TensorType};
@@ -122,8 +122,7 @@ pub(super) fn infer_scatter(p: &Scatter, inputs: &[&TensorType], graph: &Graph) 
             [&indices.shape[..indices.rank() - 1], &data.shape[k..]].concat()
         }
     };
-    let fits =
-        want.len() == updates.rank() && want.iter().zip(&updates.shape).all(|(a, b)| unify_extent(a, b, &graph.symbols).is_ok());
-    InferError::check(fits, || format!("updates must have the shape {}, got {updates}", ShapeText(&want)))?;
+    let wrong = || format!("updates must have the shape {}, got {updates}", ShapeText(&want));
+    check_shape(&want, &updates.shape, &graph.symbols, wrong)?;
     Ok(vec![data.clone()])
 }

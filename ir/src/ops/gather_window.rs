@@ -14,7 +14,7 @@ use serde::{Deserialize, Serialize};
 
 pub(crate) use self::eval::{eval_gather_window, eval_scatter_window};
 use super::InferError;
-use super::infer::{arity, same_extent, unify_extent};
+use super::infer::{arity, check_shape, same_extent, unify_extent};
 use super::reducer::common_shape;
 use super::region::check_reducer;
 use crate::graph::{Graph, RegionId};
@@ -198,8 +198,7 @@ pub(super) fn infer_scatter_window(
         InferError::check(room.hi >= 0, || format!("a window of {size} does not fit axis {a} of {whole}"))?;
     }
     let want = p.dims.windows(indices, sizes)?;
-    let fits = want.len() == given.len() && want.iter().zip(&given).all(|(a, b)| unify_extent(a, b, &graph.symbols).is_ok());
-    InferError::check(fits, || {
+    check_shape(&want, &given, &graph.symbols, || {
         let want = TensorType::new(types[0], want.clone());
         format!("updates are {}; indices {indices} into data {whole} need {want}", updates[0])
     })?;

@@ -21,17 +21,24 @@ pub struct InferError {
     pub op: String,
     /// What is wrong and what is allowed.
     pub message: String,
+    /// Two extents of which nothing shows that they are equal, where that is all that is wrong.
+    pub unequal: Option<Box<(Dim, Dim)>>,
 }
 
 impl InferError {
     /// An error with this message. `infer` adds the name of the op.
     pub fn new(message: impl Into<String>) -> InferError {
-        InferError { op: String::new(), message: message.into() }
+        InferError { op: String::new(), message: message.into(), unequal: None }
     }
 
     /// The error as a result.
     pub fn fail<T>(message: impl Into<String>) -> Result<T, InferError> {
         Err(InferError::new(message))
+    }
+
+    /// The same error in the words that `say` makes of its message.
+    pub fn said(self, say: impl FnOnce(&str) -> String) -> InferError {
+        InferError { message: say(&self.message), ..self }
     }
 
     /// An error where `ok` does not hold.
@@ -141,11 +148,20 @@ pub fn unify_extent(a: &Dim, b: &Dim, symbols: &Symbols) -> Result<Dim, InferErr
         (Dim::Known(k), Dim::Expr(_)) => (*k, b),
         (Dim::Expr(_), Dim::Known(k)) => (*k, a),
         (Dim::Known(_), Dim::Known(_)) => return InferError::fail(format!("extents {a} and {b} differ")),
-        _ => return InferError::fail(format!("extents `{a}` and `{b}` are not known to be equal")),
+        _ => {
+            let unequal = Some(Box::new((a.clone(), b.clone())));
+            return Err(InferError { unequal, ..InferError::new(format!("extents `{a}` and `{b}` are not known to be equal")) });
+        }
     };
     let r = open.range(symbols);
     InferError::check(r.lo <= known && known <= r.hi, || format!("extents {a} and {b} differ: `{open}` is {}..={}", r.lo, r.hi))?;
     Ok(Dim::Known(known))
+}
+
+/// Holds a shape against the one it must have, extent by extent as [`unify_extent`]; `message` says what is wrong.
+pub(super) fn check_shape(want: &[Dim], got: &[Dim], symbols: &Symbols, message: impl Fn() -> String) -> Result<(), InferError> {
+    InferError::check(want.len() == got.len(), &message)?;
+    want.iter().zip(got).try_for_each(|(a, b)| unify_extent(a, b, symbols).map(|_| ()).map_err(|e| e.said(|_| message())))
 }
 
 /// The shape both shapes broadcast to by numpy's rules: aligned at the last axis, extents equal or one of them 1.
@@ -180,7 +196,7 @@ pub fn broadcast_shapes(a: &[Dim], b: &[Dim], symbols: &Symbols) -> Result<Vec<D
             }
             unify_extent(&x, &y, symbols).map_err(|e| {
                 let (a, b) = (ShapeText(a), ShapeText(b));
-                InferError::new(format!("shapes {a} and {b} do not broadcast at axis {i}: {}", e.message))
+                e.said(|why| format!("shapes {a} and {b} do not broadcast at axis {i}: {why}"))
             })
         })
         .collect()

@@ -27,7 +27,7 @@ pub(super) fn infer_matmul(out: DType, inputs: &[&TensorType], g: &Graph) -> Res
     let (batch_a, am) = a.shape.split_at(a.rank() - 2);
     let (batch_b, bm) = b.shape.split_at(b.rank() - 2);
     unify_extent(&am[1], &bm[0], &g.symbols)
-        .map_err(|e| InferError::new(format!("the depths of {a} and {b} do not agree: {}", e.message)))?;
+        .map_err(|e| e.said(|why| format!("the depths of {a} and {b} do not agree: {why}")))?;
     let mut shape = broadcast_shapes(batch_a, batch_b, &g.symbols)?;
     shape.extend([am[0].clone(), bm[1].clone()]);
     Ok(vec![TensorType { dtype: out, shape }])

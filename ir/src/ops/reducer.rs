@@ -204,7 +204,7 @@ pub(super) fn infer_select_and_scatter(
     InferError::check(source.rank() == operand.rank(), || format!("{source} and {operand} differ in rank"))?;
     for (i, (a, n)) in axes.iter().zip(&operand.shape).enumerate() {
         unify_extent(&a.extent(n, &graph.symbols), &source.shape[i], &graph.symbols)
-            .map_err(|e| InferError::new(format!("axis {i} of {source} must be the number of windows: {}", e.message)))?;
+            .map_err(|e| e.said(|why| format!("axis {i} of {source} must be the number of windows: {why}")))?;
     }
     check_scalars("select function", graph, p.select, &[d, d], &[DType::Bool])?;
     check_reducer("scatter function", graph, p.scatter, &[d])?;

@@ -77,15 +77,16 @@ pub(super) fn infer_transpose(perm: &[usize], inputs: &[&TensorType], _graph: &G
 pub(super) fn infer_broadcast(shape: &[Dim], inputs: &[&TensorType], graph: &Graph) -> Result<Vec<TensorType>, InferError> {
     arity(inputs, 1)?;
     let x = inputs[0];
-    let fits = |have: &Dim, want: &Dim| {
+    let wrong =
+        || format!("{x} does not broadcast to {}: aligned at the last axis, each extent must be 1 or equal", ShapeText(shape));
+    InferError::check(x.rank() <= shape.len(), wrong)?;
+    for (have, want) in x.shape.iter().rev().zip(shape.iter().rev()) {
         let r = have.range(&graph.symbols);
         let may_be_one = have.known().is_none() && want.known().is_some() && r.lo <= 1 && 1 <= r.hi;
-        have.is(1) || may_be_one || unify_extent(have, want, &graph.symbols).is_ok()
-    };
-    let aligned = x.rank() <= shape.len() && x.shape.iter().rev().zip(shape.iter().rev()).all(|(have, want)| fits(have, want));
-    InferError::check(aligned, || {
-        format!("{x} does not broadcast to {}: aligned at the last axis, each extent must be 1 or equal", ShapeText(shape))
-    })?;
+        if !have.is(1) && !may_be_one {
+            unify_extent(have, want, &graph.symbols).map_err(|e| e.said(|_| wrong()))?;
+        }
+    }
     Ok(vec![TensorType::new(x.dtype, shape)])
 }
 
@@ -173,7 +174,7 @@ pub(super) fn infer_concat(axis: usize, inputs: &[&TensorType], graph: &Graph) -
             *d = if i == axis {
                 d.clone() + have.clone()
             } else {
-                let why = |e: InferError| InferError::new(format!("{x} does not join {first} at axis {axis}: {}", e.message));
+                let why = |e: InferError| e.said(|why| format!("{x} does not join {first} at axis {axis}: {why}"));
                 unify_extent(d, have, &graph.symbols).map_err(why)?
             };
         }

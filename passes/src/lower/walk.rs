@@ -72,7 +72,10 @@ pub(super) fn program(graph: &Graph, target: &Target, options: &LowerOptions) ->
     let outputs: Vec<SlotId> =
         graph.outputs.iter().enumerate().map(|(i, v)| w.new_slot(graph.ty(*v).clone(), Home::Output(i as u32))).collect();
     let wants: Vec<Option<SlotId>> = outputs.iter().map(|s| Some(*s)).collect();
-    let (mut steps, got) = w.region(graph, &inputs, &wants);
+    let valued = graph.valued_symbols().into_iter();
+    let mut steps: Vec<Step> = valued.map(|(symbol, i)| Step::ReadDim { symbol, from: inputs[i] }).collect();
+    let (body, got) = w.region(graph, &inputs, &wants);
+    steps.extend(body);
     for (src, dst) in got.iter().zip(&outputs) {
         w.copy(*src, *dst, &mut steps);
     }

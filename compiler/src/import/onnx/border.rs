@@ -43,7 +43,7 @@ pub fn inputs<'m>(g: &'m GraphProto, options: &ImportOptions) -> Result<Border<'
             }),
         }
     }
-    let settled = settle(&mut inputs, options, &mut errors);
+    let settled = settle(&mut inputs, options, &[], &mut errors);
     let mut fixed: BTreeMap<usize, Tensor> = settled.values.into_iter().collect();
     let mut values = vec![];
     let mut open = vec![];

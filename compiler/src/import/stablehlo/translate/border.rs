@@ -1,6 +1,6 @@
 //! The border of a program: its arguments as inputs of the graph, its results as outputs.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 use beiming_ir::graph::Loc;
@@ -14,7 +14,7 @@ use super::walk::Walk;
 use crate::import::border as common;
 use crate::import::error::{Code, ImportError, ModelError, UnsupportedOp};
 use crate::import::fail::Fail;
-use crate::import::options::ImportOptions;
+use crate::import::options::{DimOverride, ImportOptions};
 
 /// What an argument is.
 enum Form {
@@ -32,6 +32,12 @@ pub struct Inputs {
     args: usize,
     /// Inputs of the graph: name, type, and the value the user gave.
     planes: Vec<(String, TensorType, Option<Tensor>)>,
+    /// How many of the first inputs may be extents: scalars before all others, as JAX passes them.
+    leading: usize,
+    /// Those that are read as extents.
+    valued: BTreeSet<Arc<str>>,
+    /// What the user says that extents are.
+    fixed: BTreeMap<String, Dim>,
     /// Ranges of the symbols.
     pub symbols: Symbols,
 }
@@ -39,7 +45,15 @@ pub struct Inputs {
 impl Inputs {
     /// The inputs that the arguments of `f` are, under the user's options.
     pub fn of(f: &Function, options: &ImportOptions, known: &Known) -> Result<Inputs, ImportError> {
-        let mut all = Inputs { forms: vec![], args: f.body.args.len(), planes: vec![], symbols: Symbols::default() };
+        let mut all = Inputs {
+            forms: vec![],
+            args: f.body.args.len(),
+            planes: vec![],
+            leading: 0,
+            valued: known.valued.clone(),
+            fixed: BTreeMap::new(),
+            symbols: Symbols::default(),
+        };
         let (mut errors, mut unsupported, mut bounds) = (vec![], vec![], vec![]);
         let mut used = BTreeSet::new();
         // A program for several platforms is told first which one it runs on. Where that is known, the others count from 0.
@@ -77,7 +91,10 @@ impl Inputs {
             *d = substitute(d);
         }
         let mut inputs: Vec<(&str, TensorType)> = all.planes.iter().map(|(n, ty, _)| (n.as_str(), ty.clone())).collect();
-        let settled = common::settle(&mut inputs, options, &mut errors);
+        let scalar = |ty: &TensorType| *ty == TensorType::scalar(DType::I64);
+        all.leading = all.planes.iter().take_while(|(_, ty, _)| scalar(ty)).count();
+        let may_be: Vec<&str> = all.planes[..all.leading].iter().map(|(n, ..)| n.as_str()).collect();
+        let settled = common::settle(&mut inputs, options, &may_be, &mut errors);
         if !errors.is_empty() {
             return Err(ImportError::Invalid { errors, unsupported });
         }
@@ -85,6 +102,15 @@ impl Inputs {
             return Err(ImportError::Unsupported { ops: unsupported });
         }
         all.symbols = settled.symbols;
+        for name in &all.valued {
+            let r = common::range(name, options);
+            all.symbols.declare(name, r.lo, r.hi);
+        }
+        all.fixed = options
+            .dims
+            .iter()
+            .filter_map(|(n, d)| if let DimOverride::Is(d) = d { Some((n.clone(), d.clone())) } else { None })
+            .collect();
         for (name, hi) in bounds {
             if let Some(r) = all.symbols.0.get_mut(name.as_str()) {
                 r.hi = r.hi.min(hi);
@@ -156,9 +182,25 @@ impl Inputs {
 
     /// Adds the inputs to the graph and gives the arguments.
     pub fn define(self, walk: &mut Walk<'_>) -> Vec<Val> {
-        let mut planes = self.planes.into_iter().map(|(name, ty, value)| match value {
-            Some(t) => walk.frame().constant(t, &Loc::default()),
-            None => walk.frame().input(&name, ty),
+        let (leading, valued, fixed) = (self.leading, self.valued, self.fixed);
+        let mut planes = self.planes.into_iter().enumerate().map(|(i, (name, ty, value))| {
+            if let Some(t) = value {
+                return walk.frame().constant(t, &Loc::default());
+            }
+            let v = walk.frame().input(&name, ty.clone());
+            let name: Arc<str> = name.into();
+            if i < leading
+                && let Some(id) = walk.frame().placed(v)
+            {
+                walk.valuable.push((id, name.clone()));
+            }
+            match valued.contains(&name) {
+                true => {
+                    let extent = Dim::sym(&name).substitute(&|n| fixed.get(n).cloned());
+                    walk.frame().contents(ty, vec![extent], &Loc::default())
+                }
+                false => v,
+            }
         });
         let mut forms = self.forms.into_iter();
         fn next(forms: &mut dyn Iterator<Item = Form>, planes: &mut dyn Iterator<Item = crate::import::frame::V>) -> Option<Val> {

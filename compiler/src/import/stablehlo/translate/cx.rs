@@ -37,6 +37,10 @@ impl Build for Cx<'_, '_> {
     fn loc(&self) -> &Loc {
         &self.loc
     }
+
+    fn unequal(&mut self, a: &Dim, b: &Dim) {
+        self.walk.learn_equal(a, b);
+    }
 }
 
 impl<'m> Cx<'_, 'm> {
@@ -91,15 +95,24 @@ impl<'m> Cx<'_, 'm> {
     }
 
     /// The elements of argument `i`, an integer tensor that the graph's shapes depend on.
-    pub fn dims(&self, i: usize) -> R<Vec<Dim>> {
-        match self.top().dims_of(self.plain(i)?) {
-            Some(d) => Ok(d),
-            None => unsupported(format!("its argument {i} must be a constant or computed from shapes, but depends on data")),
+    pub fn dims(&mut self, i: usize) -> R<Vec<Dim>> {
+        let v = self.plain(i)?;
+        if let Some(d) = self.top().dims_of(v) {
+            return Ok(d);
         }
+        // Read as extents, these arguments of the program may settle it.
+        if self.walk.learn_valued(v) {
+            return Err(Fail::Poisoned);
+        }
+        let why = match self.walk.culprit(v) {
+            Some(what) => format!("depends on {what}"),
+            None => "depends on data".to_string(),
+        };
+        unsupported(format!("its argument {i} must be a constant or computed from shapes, but {why}"))
     }
 
     /// The elements of argument `i`, which must be known numbers.
-    pub fn known(&self, i: usize) -> R<Vec<i64>> {
+    pub fn known(&mut self, i: usize) -> R<Vec<i64>> {
         match self.dims(i)?.iter().map(Dim::known).collect() {
             Some(k) => Ok(k),
             None => unsupported(format!("its argument {i} must be a constant, but depends on the shapes of the inputs")),

@@ -4,11 +4,12 @@
 //! program's value is a [`value::Val`] of the frame it belongs to. `ops` has a small converter for each operation. Frames fold
 //! constants and shape arithmetic as they go, so extents that the program computes arrive in payloads as expressions.
 //!
-//! Extents written `?` become symbols of the inputs. What a program asserts about them (`shape_assertion`) is learned: the
-//! translation starts again with the equalities it has met.
+//! Extents written `?` become symbols of the inputs. What a program asserts about them (`shape_assertion`) or takes for granted
+//! is learned ([`learn`]): the translation starts again with what it has met.
 
 mod border;
 mod cx;
+mod learn;
 mod math;
 mod ops;
 mod value;
@@ -32,7 +33,7 @@ const MAX_ROUNDS: usize = 64;
 pub struct Settings {
     /// Each check of the module becomes a pair of outputs. Otherwise checks are dropped.
     pub checks: bool,
-    /// Constants become inputs, so that the compiler does not compute the whole program.
+    /// Constants of a program without arguments become inputs, so that the compiler does not compute the whole of it.
     pub lift: bool,
 }
 
@@ -70,6 +71,8 @@ pub struct Check {
 pub struct Known {
     /// Meanings of symbols of its arguments (`arg0_d1`).
     pub extents: Vec<(std::sync::Arc<str>, Dim)>,
+    /// Arguments that are read as extents, by name.
+    pub valued: std::collections::BTreeSet<std::sync::Arc<str>>,
     /// The number of the platform that it is for, among those it was lowered for.
     pub platform: Option<i64>,
 }
@@ -96,16 +99,13 @@ pub fn translate(
     mut known: Known,
 ) -> Result<Translation, ImportError> {
     let entry = entry(module, options)?;
+    let settings = Settings { lift: settings.lift && entry.body.args.is_empty(), ..settings };
     for _ in 0..MAX_ROUNDS {
         let mut walk = round(module, entry, options, settings, &known)?;
-        let learned = std::mem::take(&mut walk.learned);
-        if learned.is_empty() {
+        if walk.learned.is_empty() {
             return done(walk);
         }
-        for (_, d) in &mut known.extents {
-            *d = d.substitute(&|n| learned.iter().find(|(name, _)| &**name == n).map(|(_, d)| d.clone()));
-        }
-        known.extents.extend(learned);
+        known.add(std::mem::take(&mut walk.learned));
     }
     Err(ModelError::new(Code::Limit, "its shape assertions do not settle").into())
 }

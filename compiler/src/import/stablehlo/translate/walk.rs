@@ -3,12 +3,13 @@
 use std::collections::{BTreeMap, HashMap};
 use std::sync::Arc;
 
-use beiming_ir::graph::{Graph, Loc};
+use beiming_ir::graph::{Graph, Loc, ValueId};
 use beiming_ir::tensor::Tensor;
 use beiming_ir::types::{Dim, Symbols, TensorType};
 
 use super::super::syntax::{Block, Function, Module, Operation, Value};
 use super::cx::Cx;
+use super::learn::Learned;
 use super::ops;
 use super::value::{Val, flatten};
 use super::{Check, Settings};
@@ -43,11 +44,11 @@ struct Scope<'m> {
 }
 
 /// A graph under construction and what it takes from the one around it.
-struct Level {
+pub(super) struct Level {
     serial: u32,
-    frame: Frame,
+    pub(super) frame: Frame,
     /// Values of the enclosing level that are inputs here, in order.
-    captures: Vec<V>,
+    pub(super) captures: Vec<V>,
     /// Values of the enclosing level and what they are here.
     brought: HashMap<V, V>,
 }
@@ -65,7 +66,7 @@ pub struct Region {
 /// The walk.
 pub struct Walk<'m> {
     functions: HashMap<&'m str, &'m Function>,
-    levels: Vec<Level>,
+    pub(super) levels: Vec<Level>,
     scopes: Vec<Scope<'m>>,
     depth: usize,
     inlined: usize,
@@ -75,9 +76,10 @@ pub struct Walk<'m> {
     pub settings: Settings,
     /// Comparisons of extents that the ranges do not decide, by result: what shape assertions are about.
     pub comparisons: BTreeMap<V, (beiming_ir::ops::BinaryOp, Dim, Dim)>,
-    /// Equalities of a symbol of the inputs that the program asserts and that were not known; the translation starts again
-    /// with them.
-    pub learned: Vec<(Arc<str>, Dim)>,
+    /// What was met about the symbols of the inputs and was not known; the translation starts again with it.
+    pub learned: Learned,
+    /// Inputs that may be read as extents.
+    pub valuable: Vec<(ValueId, Arc<str>)>,
     /// Assertions of the program about its own results.
     pub checks: Vec<Check>,
     /// Constants that became inputs, in the order of those inputs.
@@ -102,7 +104,8 @@ impl<'m> Walk<'m> {
             next_serial: 0,
             settings,
             comparisons: BTreeMap::new(),
-            learned: vec![],
+            learned: Learned::default(),
+            valuable: vec![],
             checks: vec![],
             lifted: vec![],
             errors: vec![],
@@ -112,7 +115,8 @@ impl<'m> Walk<'m> {
         walk
     }
 
-    fn push_level(&mut self, frame: Frame) {
+    fn push_level(&mut self, mut frame: Frame) {
+        frame.truths = true;
         self.next_serial += 1;
         self.levels.push(Level { serial: self.next_serial, frame, captures: vec![], brought: HashMap::new() });
     }

@@ -53,19 +53,51 @@ fn orders(cx: &Cx<'_, '_>, rank: usize) -> R<Orders> {
 fn convolution(cx: &mut Cx<'_, '_>) -> R<Vec<Val>> {
     let spatial = cx.rank(cx.plain(0)?).saturating_sub(2);
     let pads = pads(cx, spatial)?;
-    one(convolve(cx, pads))
+    one(convolve(cx, pads, None))
 }
 
 fn dynamic(cx: &mut Cx<'_, '_>) -> R<Vec<Val>> {
-    let flat = cx.known(2)?;
+    let flat = cx.dims(2)?;
     if flat.len() != 2 * cx.rank(cx.plain(0)?).saturating_sub(2) {
         return bad_arguments("its padding must hold a pair for each spatial axis");
     }
-    let pads = flat.chunks_exact(2).map(|p| (p[0], p[1])).collect();
-    one(convolve(cx, pads))
+    let known: Option<Vec<i64>> = flat.iter().map(Dim::known).collect();
+    match known {
+        Some(k) => one(convolve(cx, k.chunks_exact(2).map(|p| (p[0], p[1])).collect(), None)),
+        None => {
+            // A convolution's own padding is known numbers.
+            let mut around = Around::default();
+            flat.chunks_exact(2).for_each(|p| around.add(&p[0], &p[1]));
+            one(convolve(cx, vec![(0, 0); flat.len() / 2], Some(around)))
+        }
+    }
 }
 
-fn convolve(cx: &mut Cx<'_, '_>, pads: Vec<(i64, i64)>) -> R {
+/// Zeros before and after each spatial axis.
+#[derive(Default)]
+struct Around {
+    lo: Vec<Dim>,
+    hi: Vec<Dim>,
+}
+
+impl Around {
+    fn add(&mut self, lo: &Dim, hi: &Dim) {
+        self.lo.push(lo.clone());
+        self.hi.push(hi.clone());
+    }
+}
+
+/// Window attributes of `dynamic_conv`, of which JAX has written one too many: where all are one number, that is the number.
+fn window_list(cx: &Cx<'_, '_>, name: &str, n: usize) -> R<Vec<usize>> {
+    let list = cx.ints_opt(name)?.unwrap_or_else(|| vec![1; n]);
+    let same = list.windows(2).all(|w| w[0] == w[1]);
+    if &*cx.op.name == "stablehlo.dynamic_conv" && list.len() > n && same {
+        return amounts(name, &list[..n], 1);
+    }
+    amounts(name, &cx.ints_or(name, n, 1)?, 1)
+}
+
+fn convolve(cx: &mut Cx<'_, '_>, pads: Vec<(i64, i64)>, around: Option<Around>) -> R {
     let (mut x, mut w) = (cx.plain(0)?, cx.plain(1)?);
     let rank = cx.rank(x);
     let Some(n) = rank.checked_sub(2).filter(|_| cx.rank(w) == rank) else {
@@ -76,10 +108,9 @@ fn convolve(cx: &mut Cx<'_, '_>, pads: Vec<(i64, i64)>) -> R {
     // Core convolutions give the type they take.
     (x, w) = (cx.cast(x, out)?, cx.cast(w, out)?);
     let o = orders(cx, rank)?;
-    let list = |cx: &Cx<'_, '_>, name: &str| amounts(name, &cx.ints_or(name, n, 1)?, 1);
-    let strides = list(cx, "window_strides")?;
-    let holes = list(cx, "lhs_dilation")?;
-    let dilations = list(cx, "rhs_dilation")?;
+    let strides = window_list(cx, "window_strides", n)?;
+    let holes = window_list(cx, "lhs_dilation", n)?;
+    let dilations = window_list(cx, "rhs_dilation", n)?;
     let reversed: Vec<bool> = cx.ints_or("window_reversal", n, 0)?.iter().map(|r| *r != 0).collect();
     let count =
         |cx: &Cx<'_, '_>, name: &str| Ok::<_, crate::import::fail::Fail>(amounts(name, &[cx.int_opt(name)?.unwrap_or(1)], 1)?[0]);
@@ -90,7 +121,7 @@ fn convolve(cx: &mut Cx<'_, '_>, pads: Vec<(i64, i64)>) -> R {
     let x = cx.transpose(x, [vec![o.data.0], o.data.2.clone(), vec![o.data.1]].concat())?;
     let w = cx.transpose(w, [o.weight.2.clone(), vec![o.weight.0, o.weight.1]].concat())?;
     let x = if batches > 1 { batch_groups(cx, x, batches)? } else { x };
-    let g = Geometry { strides, holes, dilations, pads, reversed, groups: features.max(batches) };
+    let g = Geometry { strides, holes, dilations, pads, around, reversed, groups: features.max(batches) };
     let y = channels_last(cx, x, w, g)?;
     // [N, S.., O] to the declared order.
     let mut perm = vec![0; rank];
@@ -120,6 +151,8 @@ struct Geometry {
     holes: Vec<usize>,
     dilations: Vec<usize>,
     pads: Vec<(i64, i64)>,
+    /// Padding by numbers that only the run knows, instead of `pads`.
+    around: Option<Around>,
     reversed: Vec<bool>,
     groups: usize,
 }
@@ -141,6 +174,7 @@ fn channels_last(cx: &mut Cx<'_, '_>, x: V, w: V, g: Geometry) -> R {
             holes: vec![1],
             dilations: vec![1],
             pads: vec![(0, 0)],
+            around: None,
             reversed: vec![false],
             groups: g.groups,
         };
@@ -149,18 +183,20 @@ fn channels_last(cx: &mut Cx<'_, '_>, x: V, w: V, g: Geometry) -> R {
         return cx.reshape(y, vec![shape[0].clone(), shape[2].clone()]);
     }
     let taps: Option<Vec<i64>> = cx.shape(w)[..n].iter().map(Dim::known).collect();
-    if let Some(taps) = taps
+    if g.around.is_none()
+        && let Some(taps) = taps
         && let Some((op, flip)) = transposed(&g, &taps)
     {
         let w = reverse(cx, w, &flip)?;
         return cx.emit(Op::ConvTranspose(op), &[x, w]);
     }
     let w = reverse(cx, w, &g.reversed)?;
-    if g.holes.iter().any(|h| *h > 1) {
+    if g.holes.iter().any(|h| *h > 1) || g.around.is_some() {
         let zero = cx.scalar_like(x, 0.0);
-        let between: Vec<usize> = std::iter::once(0).chain(g.holes.iter().map(|h| h - 1)).chain([0]).collect();
-        let none = vec![Dim::from(0); n + 2];
-        x = padded(cx, x, zero, &none, &none, &between)?;
+        let spatial = |inner: Vec<Dim>| [vec![Dim::from(0)], inner, vec![Dim::from(0)]].concat();
+        let between = spatial(g.holes.iter().map(|h| Dim::from(h - 1)).collect());
+        let Around { lo, hi } = g.around.unwrap_or_else(|| Around { lo: vec![0.into(); n], hi: vec![0.into(); n] });
+        x = padded(cx, x, zero, &spatial(lo), &spatial(hi), &between)?;
     }
     let op = Conv { strides: g.strides, dilations: g.dilations, pads: g.pads, groups: g.groups };
     cx.emit(Op::Conv(op), &[x, w])

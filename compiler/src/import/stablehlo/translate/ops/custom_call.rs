@@ -64,18 +64,8 @@ fn shape_assertion(cx: &mut Cx<'_, '_>) -> R<Vec<Val>> {
         Some(_) => return Ok(vec![]),
         None => {}
     }
-    let Some((op, a, b)) = cx.walk.comparisons.get(&v).cloned() else { return Ok(vec![]) };
-    if op == BinaryOp::Eq {
-        for (x, y) in [(&a, &b), (&b, &a)] {
-            // The symbol of a later argument is the expression over earlier ones.
-            if let [s] = x.symbols().as_slice()
-                && *x == beiming_ir::types::Dim::sym(s)
-                && !y.symbols().contains(s)
-            {
-                cx.walk.learned.push((s.clone(), y.clone()));
-                return Ok(vec![]);
-            }
-        }
+    if let Some((BinaryOp::Eq, a, b)) = cx.walk.comparisons.get(&v).cloned() {
+        cx.walk.learn_equal(&a, &b);
     }
     Ok(vec![])
 }

@@ -1,15 +1,15 @@
 //! Operations whose amounts are arguments. What they depend on is known as expressions over the symbols of the inputs.
 
-use beiming_ir::ops::Slice;
+use beiming_ir::ops::{Op, Slice};
 use beiming_ir::types::Dim;
 
-use super::super::cx::{Cx, amounts, axes_in};
+use super::super::cx::{Cx, axes_in};
 use super::super::value::Val;
-use super::shape::{padded, sliced, spread};
+use super::shape::{index, padded, sliced, spread};
 use super::source::{counter, of_real};
 use super::{Row, any};
 use crate::import::build::Build;
-use crate::import::fail::{R, bad_arguments, unsupported};
+use crate::import::fail::{Fail, R, bad_arguments, unsupported};
 
 pub const OPS: &[Row] = &[
     any("stablehlo.dynamic_broadcast_in_dim", broadcast),
@@ -21,7 +21,7 @@ pub const OPS: &[Row] = &[
 ];
 
 /// The shape in argument `i`, where the declared result says more if that is a number.
-fn shape(cx: &Cx<'_, '_>, i: usize) -> R<Vec<Dim>> {
+fn shape(cx: &mut Cx<'_, '_>, i: usize) -> R<Vec<Dim>> {
     let dims = cx.dims(i)?;
     let declared = cx.result_tensor(0)?;
     if declared.shape.len() != dims.len() {
@@ -56,7 +56,10 @@ fn pad(cx: &mut Cx<'_, '_>) -> R<Vec<Val>> {
     let both = [cx.val(0)?, cx.val(1)?];
     let rank = cx.shape_of(&both[0])?.len();
     let (lo, hi) = (cx.dims(2)?, cx.dims(3)?);
-    let between = amounts("interior_padding", &cx.known(4)?, 0)?;
+    let between = cx.dims(4)?;
+    if let Some(n) = between.iter().find(|n| n.range(cx.symbols()).lo < 0) {
+        return bad_arguments(format!("`{n}` elements between two, which may be less than none"));
+    }
     if [lo.len(), hi.len(), between.len()] != [rank; 3] {
         return bad_arguments(format!("it needs {rank} amounts, one an axis"));
     }
@@ -66,7 +69,19 @@ fn pad(cx: &mut Cx<'_, '_>) -> R<Vec<Val>> {
 fn slice(cx: &mut Cx<'_, '_>) -> R<Vec<Val>> {
     let x = cx.val(0)?;
     let rank = cx.shape_of(&x)?.len();
-    let (start, limit, step) = (cx.dims(1)?, cx.dims(2)?, cx.known(3)?);
+    let step = cx.known(3)?;
+    let (from, to) = (cx.plain(1)?, cx.plain(2)?);
+    if cx.top().dims_of(from).is_none()
+        && step.iter().all(|s| *s == 1)
+        && let Some(len) = cx.top().distance(from, to)
+    {
+        let at = index(cx, from)?;
+        return Ok(vec![cx.map(&x, |cx, v| cx.emit(Op::DynamicSlice { shape: len.clone() }, &[v, at]))?]);
+    }
+    if cx.top().dims_of(from).is_none() && cx.walk.learn_partly(to) {
+        return Err(Fail::Poisoned);
+    }
+    let (start, limit) = (cx.dims(1)?, cx.dims(2)?);
     if [start.len(), limit.len(), step.len()] != [rank; 3] || step.iter().any(|s| *s <= 0) {
         return bad_arguments(format!("it needs {rank} bounds and positive steps, one an axis"));
     }

@@ -140,7 +140,7 @@ fn compare(cx: &mut Cx<'_, '_>) -> R<Vec<Val>> {
     // What an assertion about extents may turn out to be about.
     if let (Some(a), Some(b)) = extents
         && let ([a], [b]) = (a.as_slice(), b.as_slice())
-        && cx.top().dims_of(v).is_none()
+        && cx.top().const_of(v).is_none()
     {
         cx.walk.comparisons.insert(v, (op, a.clone(), b.clone()));
     }

@@ -176,22 +176,23 @@ fn pad(cx: &mut Cx<'_, '_>) -> R<Vec<Val>> {
     let lo = cx.ints_or("edge_padding_low", rank, 0)?.into_iter().map(Dim::from).collect::<Vec<_>>();
     let hi = cx.ints_or("edge_padding_high", rank, 0)?.into_iter().map(Dim::from).collect::<Vec<_>>();
     let between = amounts("interior_padding", &cx.ints_or("interior_padding", rank, 0)?, 0)?;
+    let between: Vec<Dim> = between.into_iter().map(Dim::from).collect();
     Ok(vec![cx.zip(&both, |cx, v| padded(cx, v[0], v[1], &lo, &hi, &between))?])
 }
 
 /// Padding around and between elements; negative amounts crop.
-pub fn padded(cx: &mut Cx<'_, '_>, v: V, value: V, lo: &[Dim], hi: &[Dim], between: &[usize]) -> R {
+pub fn padded(cx: &mut Cx<'_, '_>, v: V, value: V, lo: &[Dim], hi: &[Dim], between: &[Dim]) -> R {
     let mut v = v;
     let shape = cx.shape(v);
-    if between.iter().any(|n| *n > 0) {
+    if between.iter().any(|n| !n.is(0)) {
         // Each element becomes a row of itself and its padding; the last row's padding goes again.
         let split: Vec<Dim> = shape.iter().flat_map(|e| [e.clone(), 1.into()]).collect();
-        let after: Vec<Dim> = between.iter().flat_map(|n| [Dim::from(0), Dim::from(*n)]).collect();
-        let joined: Vec<Dim> = shape.iter().zip(between).map(|(e, n)| e.clone() * Dim::from(n + 1)).collect();
+        let after: Vec<Dim> = between.iter().flat_map(|n| [Dim::from(0), n.clone()]).collect();
+        let joined: Vec<Dim> = shape.iter().zip(between).map(|(e, n)| e.clone() * (n.clone() + 1.into())).collect();
         v = cx.reshape(v, split)?;
         v = cx.emit(Op::Pad { lo: vec![0.into(); after.len()], hi: after, mode: PadMode::Constant }, &[v, value])?;
         v = cx.reshape(v, joined.clone())?;
-        let len = joined.iter().zip(between).map(|(e, n)| cx.max_dim(&(e.clone() - Dim::from(*n)), &0.into())).collect();
+        let len = joined.iter().zip(between).map(|(e, n)| cx.max_dim(&(e.clone() - n.clone()), &0.into())).collect();
         v = sliced(cx, v, &Slice { start: vec![0.into(); shape.len()], len, step: vec![1; shape.len()] })?;
     }
     if lo.iter().chain(hi).all(|d| d.is(0)) {
