@@ -48,6 +48,7 @@ impl Ascend {
             let source = source.as_ref()?;
             let unit = match k.npu.as_ref().map(|n| n.unit) {
                 Some(Unit::Cube) => manifest::Unit::Cube,
+                Some(Unit::Mix) => manifest::Unit::Mix,
                 _ => manifest::Unit::Vector,
             };
             let bytes = source.len() as u64;

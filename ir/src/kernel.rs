@@ -149,6 +149,10 @@ pub enum Loop {
     /// Iterations side by side on vector lanes, tail masked. Holds `Vector` statements only (and `If`s that do not depend
     /// on its variable). No iteration reads what another writes, but for reductions into one element.
     Vector,
+    /// Iterations at the same time, each on a vector core of its own beside the cube core that runs the statements around
+    /// (kernels of [`Unit::Mix`]). Each iteration has the locals in `Ub` to itself, and finds in the next such loop what it has
+    /// left there; what another iteration or the cube core is to see goes through `Memory`.
+    Cores,
 }
 
 /// A unit of an NPU core with a queue of instructions of its own: instructions of one run in order, of two in any order.
@@ -179,6 +183,9 @@ pub struct Handover {
     pub to: Pipe,
     /// Here the one signals; otherwise here the other waits.
     pub signal: bool,
+    /// Between the cube core and its vector cores: the number of the flag. A flag that hands a local back is signalled once for
+    /// every copy of it before the first grid point, and awaited as often after the last. `None`: within a core.
+    pub flag: Option<u8>,
 }
 
 /// Cores of an NPU that run a kernel.
@@ -188,6 +195,8 @@ pub enum Unit {
     Vector,
     /// Cube cores.
     Cube,
+    /// Cube cores, each with the vector cores of its group, which run the bodies of `Loop::Cores`.
+    Mix,
 }
 
 /// What an NPU kernel has besides its statements.
@@ -197,6 +206,9 @@ pub struct OnNpu {
     pub unit: Unit,
     /// Copies of each local that are in flight at once, by position; 1 for what stays in one unit.
     pub copies: Vec<u8>,
+    /// Position of the parameter that gives locals in `Memory` their place: `npu::workspace_bytes` for every core that runs
+    /// the kernel. No statement names it.
+    pub workspace: Option<u32>,
 }
 
 /// A statement.

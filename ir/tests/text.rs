@@ -391,8 +391,9 @@ fn statement((what, args, int, bits): &Choice, n: usize, inner: Vec<Stmt>) -> St
     let reduce = [None, Some(ReduceOp::Sum), Some(ReduceOp::Prod), Some(ReduceOp::Max), Some(ReduceOp::Min)];
     match what % 6 {
         0 => {
-            let kind = [beiming_ir::kernel::Loop::Serial, beiming_ir::kernel::Loop::Unroll, beiming_ir::kernel::Loop::Vector];
-            Stmt::For { var: var(0), extent: arg(0), kind: kind[*bits as usize % 3], body: inner }
+            use beiming_ir::kernel::Loop;
+            let kind = [Loop::Serial, Loop::Unroll, Loop::Vector, Loop::Cores];
+            Stmt::For { var: var(0), extent: arg(0), kind: kind[*bits as usize % 4], body: inner }
         }
         1 => Stmt::If { cond: arg(0), then: inner },
         2 => Stmt::Copy {
@@ -412,7 +413,12 @@ fn statement((what, args, int, bits): &Choice, n: usize, inner: Vec<Stmt>) -> St
         },
         4 => Stmt::Wait {
             buffers: (0..bits % 3).map(|b| BufId(b as u32)).collect(),
-            handover: (bits & 8 > 0).then_some(Handover { from: Pipe::Mte2, to: Pipe::V, signal: bits & 16 > 0 }),
+            handover: (bits & 8 > 0).then_some(Handover {
+                from: Pipe::Mte2,
+                to: Pipe::V,
+                signal: bits & 16 > 0,
+                flag: (bits & 32 > 0).then_some(3),
+            }),
             reason: format!("wait  {int}\n"),
         },
         _ => Stmt::Vector { dst: element(*bits, bits & 4 > 0), value: arg(0), reduce: reduce[*bits as usize % 5] },
@@ -430,7 +436,7 @@ fn any_kernel() -> impl Strategy<Value = Kernel> {
     )
         .prop_map(|(exprs, stmts, share, extra, op)| {
             let mut k = Kernel { name: "k".into(), ops: vec![op], symbols: vec!["N".into(), "a b".into()], ..Kernel::default() };
-            k.npu = (extra == 1).then(|| OnNpu { unit: Unit::Cube, copies: vec![2] });
+            k.npu = (extra == 1).then(|| OnNpu { unit: Unit::Mix, copies: vec![2], workspace: Some(1) });
             for (i, access) in [Access::Read, Access::Write, Access::ReadWrite].into_iter().enumerate() {
                 let space = if i == 2 { Space::L0C } else { Space::Memory };
                 let b = Buffer { name: format!("b{i}"), dtype: DType::F16, shape: vec![dim("N"), dim("2")], space, access };

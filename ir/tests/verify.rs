@@ -137,6 +137,58 @@ kernel tile(M) {
 }
 ";
 
+/// A product on the cube core, doubled by two vector cores.
+const MIXED: &str = "kernel both() {
+  param %a : f16[16, 16] read
+  param %y : f32[256] write
+  param %w : u8[2048] write
+  local %c : f32[256] memory
+  local %x : f32[128] ub
+  local %l : f16[16, 16] l0a
+  local %acc : f32[16, 16] l0c
+  npu mix (2, 1, 1, 1) workspace 2
+  mma (i0, i1, i2 < 16) %acc += %l[i0, i2] * %l[i2, i1]
+  await mte2 fix flag 1 %c \"\"
+  for i3 < 16 {
+    vector for i4 < 16 {
+      %c[i3 * 16 + i4] = %acc[i3, i4]
+    }
+  }
+  signal fix mte2 flag 0 %c \"\"
+  cores for i5 < 2 {
+    await fix mte2 flag 0 %c \"\"
+    copy (i6 < 128) %x[i6] = %c[i5 * 128 + i6]
+    signal mte2 fix flag 1 %c \"\"
+    copy (i7 < 128) %y[i5 * 128 + i7] = %x[i7]
+  }
+}
+";
+
+#[test]
+fn mixed_kernels() {
+    let unpaired = "must be signalled by one kind of core and awaited by the other, once each, in the same loops";
+    table(
+        MIXED,
+        kernel_findings,
+        &[
+            ("npu mix (2, 1, 1, 1) workspace 2", "npu mix (2, 1, 1, 1)", "cannot lie in Memory without a workspace"),
+            ("npu mix", "npu cube", "a loop over vector cores stands in a mixed kernel"),
+            ("workspace 2", "workspace 0", "buffer `%a`: the workspace holds at least 2048 bytes"),
+            ("workspace 2", "workspace 7", "the workspace is parameter 7, of which there are 3"),
+            ("%w : u8[2048]", "%w : u8[2047]", "buffer `%w`: the workspace holds at least 2048 bytes"),
+            ("await fix mte2 flag 0 %c", "signal fix mte2 flag 0 %c", &format!("flag 0 {unpaired}")),
+            ("await fix mte2 flag 0 %c \"\"", "", &format!("flag 0 {unpaired}")),
+            ("await fix mte2 flag 0 %c", "await fix mte2 flag 3 %c", &format!("flag 3 {unpaired}")),
+            ("signal mte2 fix flag 1 %c \"\"", "for i8 < 2 { signal mte2 fix flag 1 %c \"\" }", &format!("flag 1 {unpaired}")),
+            ("signal fix mte2 flag 0 %c", "signal fix mte2 flag 0 %x", "flag 0 hands over one local in Memory"),
+            ("await mte2 fix flag 1 %c", "await mte2 fix flag 11 %c", "flag 11: mixed kernels have flags 0 to 10"),
+            ("cores for i5 < 2", "cores for i5 < 9", "a constant extent of 1 to 8"),
+            ("%x[i7]\n", "%acc[i7, 0]\n", "a vector core touches `%acc`, which only the cube core can"),
+            ("= %acc[i3, i4]", "= %x[i4]", "the cube core touches `%x`, which only the vector cores can"),
+        ],
+    );
+}
+
 #[test]
 fn kernels() {
     table(

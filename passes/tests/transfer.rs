@@ -36,7 +36,7 @@ fn program(steps: Vec<Step>) -> Program {
         |access| Buffer { name: "b".into(), dtype: DType::U8, shape: vec![Dim::Known(64)], space: Space::Memory, access };
     let kernel = |&(side, access): &(Side, Access)| {
         let params = [Access::Read, Access::Read, access].map(buffer).to_vec();
-        let npu = (side == Side::Device).then(|| OnNpu { unit: Unit::Vector, copies: vec![] });
+        let npu = (side == Side::Device).then(|| OnNpu { unit: Unit::Vector, copies: vec![], workspace: None });
         Kernel { params, npu, ..Kernel::default() }
     };
     let slot = |&(place, n): &(Place, i64)| Slot { ty: TensorType::new(DType::U8, &[Dim::Known(n)]), place };

@@ -2,37 +2,13 @@
 
 mod support;
 
-use beiming_ir::graph::{Graph, Loc};
-use beiming_ir::ops::{Arg, BinaryOp, Body, BodyNode, Op, UnaryOp};
-use beiming_ir::tensor::Tensor;
-use beiming_ir::types::{DType, Symbols, TensorType};
+use beiming_ir::ops::{BinaryOp, Op, UnaryOp};
+use beiming_ir::types::DType;
 
 use DType::{BF16, F16, F32};
-use support::{Call, lowered_deep, random, simulate};
+use support::{fused as calls, simulate};
 
 const CHIPS: [&str; 2] = ["ascend910b1", "ascend950"];
-
-/// Nodes over inputs (from 100 on); the inputs named in `constant` are known to the graph.
-fn calls(name: &str, inputs: &[(DType, &[usize])], constant: &[usize], nodes: Vec<(Op, Vec<u32>)>, chip: &str) -> Vec<Call> {
-    let mut g = Graph::new(name, Symbols::default());
-    let tensors: Vec<Tensor> = inputs.iter().enumerate().map(|(i, (d, s))| random(*d, s, i as u64 + 7)).collect();
-    let values: Vec<_> = tensors
-        .iter()
-        .enumerate()
-        .map(|(i, t)| match constant.contains(&i) {
-            true => g.constant(t.clone(), &Loc::default()),
-            false => g.add_input(&format!("x{i}"), TensorType::known(t.dtype, &t.shape)),
-        })
-        .collect();
-    let arg = |a: u32| if a >= 100 { Arg::Input(a - 100) } else { Arg::Node(a) };
-    let nodes = nodes.into_iter().map(|(op, args)| BodyNode { op, args: args.into_iter().map(arg).collect() }).collect();
-    let op = Op::Fused(Body { inputs: values.len() as u32, nodes }.into());
-    let out = g.push1(op, &values, &Loc::default()).unwrap_or_else(|e| panic!("{name}: {e}"));
-    g.add_output("y", out);
-    let given: Vec<Tensor> = tensors.iter().enumerate().filter(|(i, _)| !constant.contains(i)).map(|(_, t)| t.clone()).collect();
-    let depth = inputs.iter().flat_map(|(_, s)| s.iter().copied()).max().unwrap_or(0);
-    lowered_deep(&format!("{name} {inputs:?}"), &g, chip, &given, depth)
-}
 
 fn matmul(out: DType) -> (Op, Vec<u32>) {
     (Op::MatMul { out }, vec![100, 101])

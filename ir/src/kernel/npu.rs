@@ -1,8 +1,11 @@
 //! What follows from a kernel's statements when an NPU runs them: which pipe an instruction goes to, what a local takes.
 
-use super::{BufId, Expr, ExprId, Kernel, Pipe, Space, Stmt, VarId, local_bytes};
+use super::{BufId, Expr, ExprId, Kernel, Loop, Pipe, Space, Stmt, Unit, VarId, local_bytes};
 use crate::types::DType;
 use crate::walk::for_stmts;
+
+/// Bytes of a line of the L2 cache.
+const L2_LINE: u64 = 512;
 
 /// The pipe that a copy between two memories goes through; `None` where no NPU has such a path.
 pub fn copy_pipe(from: Space, to: Space) -> Option<Pipe> {
@@ -50,6 +53,48 @@ pub fn is_mask(k: &Kernel, b: BufId) -> bool {
 pub fn tile_bytes(k: &Kernel, b: BufId) -> u64 {
     let bytes = local_bytes(k.buffer(b));
     if is_mask(k, b) { bytes.div_ceil(8).next_multiple_of(32) } else { bytes.next_multiple_of(32) }
+}
+
+/// Bytes of global memory that a core's locals in `Memory` take, all copies together: each on a line of the L2 cache.
+pub fn workspace_bytes(k: &Kernel) -> u64 {
+    let copies = |l: usize| k.npu.as_ref().and_then(|n| n.copies.get(l)).copied().unwrap_or(1);
+    let local = |l: usize| u64::from(copies(l)) * copy_bytes(k, BufId((k.params.len() + l) as u32));
+    (0..k.locals.len()).filter(|l| k.locals[*l].space == Space::Memory).map(local).sum()
+}
+
+/// Bytes from one copy of a local to the next: whole blocks, and lines of the L2 cache in `Memory`.
+pub fn copy_bytes(k: &Kernel, b: BufId) -> u64 {
+    let bytes = tile_bytes(k, b);
+    if k.buffer(b).space == Space::Memory { bytes.next_multiple_of(L2_LINE) } else { bytes }
+}
+
+/// True where one kind of core of a mixed kernel has something to do with a statement: the bodies of `Loop::Cores` are the
+/// vector cores', everything else is the cube core's, and loops and conditions are both's that hold something of both.
+pub fn runs_on(s: &Stmt, unit: Unit) -> bool {
+    match s {
+        Stmt::For { kind: Loop::Cores, .. } => unit == Unit::Vector,
+        Stmt::For { body, .. } | Stmt::If { then: body, .. } => body.iter().any(|s| runs_on(s, unit)),
+        _ => unit != Unit::Vector,
+    }
+}
+
+/// Calls `f` with every statement that one kind of core runs (`None`: with all), outer before inner.
+pub fn for_stmts_on<'k>(body: &'k [Stmt], unit: Option<Unit>, f: &mut impl FnMut(&'k Stmt)) {
+    for s in body.iter().filter(|s| unit.is_none_or(|u| runs_on(s, u))) {
+        f(s);
+        match s {
+            Stmt::For { kind: Loop::Cores, body, .. } => for_stmts_on(body, None, f),
+            Stmt::For { body, .. } | Stmt::If { then: body, .. } => for_stmts_on(body, unit, f),
+            _ => {}
+        }
+    }
+}
+
+/// True for a kernel in which vector cores work beside cube cores.
+pub fn is_mixed(k: &Kernel) -> bool {
+    let mut mixed = false;
+    for_stmts(&k.body, &mut |s| mixed |= matches!(s, Stmt::For { kind: Loop::Cores, .. }));
+    mixed
 }
 
 /// Bytes of the unified buffer that reductions to one element need besides their operands: two partial results for every 256

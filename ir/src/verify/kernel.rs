@@ -3,7 +3,7 @@
 use std::collections::BTreeSet;
 
 use super::expr::MAX_VARS;
-use super::{Finding, Report, bounds, expr, stmt};
+use super::{Finding, Report, bounds, expr, npu, stmt};
 use crate::kernel::{Access, Buffer, Kernel, Space, local_bytes};
 use crate::types::Dim;
 
@@ -36,6 +36,7 @@ fn check(k: &Kernel, with_bounds: bool) -> Vec<Finding> {
     }
     let facts = expr::check(k, &mut report);
     stmt::check(k, &facts, &mut report);
+    npu::check(k, &mut report);
     if with_bounds && report.found.is_empty() {
         bounds::check(k, &facts, &mut report);
     }
@@ -105,9 +106,6 @@ fn header(k: &Kernel, report: &mut Report) {
 fn local(b: &Buffer, place: &str, report: &mut Report) {
     if b.access != Access::ReadWrite {
         report.add(place, "a local buffer is ReadWrite");
-    }
-    if b.space == Space::Memory {
-        report.add(place, "a local buffer cannot lie in Memory: only parameters do");
     }
     if let Some(d) = b.shape.iter().find(|d| d.known().is_none()) {
         report.add(place, format!("extent `{d}` of a local buffer must be known"));

@@ -9,6 +9,7 @@ mod graph;
 mod in_place;
 mod kernel;
 mod lifetime;
+mod npu;
 mod plan;
 mod steps;
 mod stmt;

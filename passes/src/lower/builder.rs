@@ -5,7 +5,7 @@
 use std::collections::HashMap;
 use std::sync::Arc;
 
-use beiming_ir::kernel::{Access, BufId, Buffer, Element, Expr, ExprId, Kernel, Loop, Scalar, Space, Stmt, VarId};
+use beiming_ir::kernel::{Access, BufId, Buffer, Element, Expr, ExprId, Kernel, Loop, OnNpu, Scalar, Space, Stmt, Unit, VarId};
 use beiming_ir::ops::{BinaryOp, ReduceOp, UnaryOp};
 use beiming_ir::plan::{Panels, Weight};
 use beiming_ir::tensor::{Num, Tensor};
@@ -162,6 +162,13 @@ impl<'a> KernelBuilder<'a> {
         self.kernel.params.push(buffer);
         self.origins.buffer(self.operands.len() as u32 - 1);
         BufId(self.operands.len() as u32 - 1)
+    }
+
+    /// The parameter whose `bytes` give locals in `Memory` their place (kernels for an NPU).
+    pub fn workspace(&mut self, operand: Operand, bytes: u64) {
+        let b = self.param(operand, DType::U8, &[Dim::Known(bytes as i64)], Access::Write);
+        self.kernel.params[b.index()].name = "workspace".into();
+        self.kernel.npu = Some(OnNpu { unit: Unit::Mix, copies: vec![], workspace: Some(b.0) });
     }
 
     /// What a parameter is bound to.

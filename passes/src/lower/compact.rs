@@ -5,7 +5,7 @@
 use std::collections::HashMap;
 use std::sync::Arc;
 
-use beiming_ir::kernel::{Access, BufId, Buffer, Element, Expr, ExprId, Kernel, Stmt, VarId};
+use beiming_ir::kernel::{Access, BufId, Buffer, Element, Expr, ExprId, Kernel, OnNpu, Stmt, VarId};
 use beiming_ir::text::normalize_kernel_mapped;
 use beiming_ir::types::Dim;
 
@@ -16,6 +16,8 @@ use super::origins::Origins;
 pub(super) fn compact(kernel: Kernel, locals_from: u32, origins: &Origins) -> (Kernel, Vec<usize>, Vec<Dim>, Origins) {
     let mut c = Compactor { old: &kernel, locals_from, marks: Marks::default() };
     c.mark_body(&kernel.body);
+    // No statement names the workspace.
+    c.marks.buffers.extend(kernel.npu.as_ref().and_then(|n| n.workspace));
     let marks = c.marks;
     let mut params: Vec<usize> = (0..kernel.params.len()).filter(|i| marks.buffers.contains(&(*i as u32))).collect();
     // What is read comes first, what is written last.
@@ -63,7 +65,10 @@ pub(super) fn compact(kernel: Kernel, locals_from: u32, origins: &Origins) -> (K
         vars: map.vars.len() as u32,
         exprs: kept.iter().map(|e| map.expr(&kernel.exprs[e.index()])).collect(),
         body: kernel.body.iter().map(|s| map.stmt(s)).collect(),
-        npu: None,
+        npu: kernel
+            .npu
+            .clone()
+            .map(|n| OnNpu { workspace: n.workspace.and_then(|w| map.buffers.get(&BufId(w)).map(|b| b.0)), ..n }),
     };
     let dims = map.symbols.iter().map(|s| Dim::sym(s)).collect();
     // In the order of the text form, so that a dump is readable.

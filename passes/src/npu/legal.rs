@@ -4,7 +4,7 @@
 use std::fmt::Write as _;
 
 use beiming_ir::kernel::npu::{copy_pipe, reduction_bytes, tile_bytes};
-use beiming_ir::kernel::{BufId, Kernel, Pipe, Space, Stmt};
+use beiming_ir::kernel::{BufId, Kernel, Pipe, Space, Stmt, Unit};
 use beiming_ir::target::npu::Npu;
 
 use super::sync::capacity;
@@ -26,7 +26,10 @@ fn name(space: Space) -> &'static str {
 /// Errors say what does not fit, with every buffer and its size.
 pub fn check(k: &Kernel, npu: &Npu) -> Result<(), String> {
     let Some(on) = &k.npu else { return Err("the kernel is none for an NPU".into()) };
-    if let Some(b) = k.locals.iter().find(|b| matches!(b.space, Space::Panel | Space::Register | Space::Memory)) {
+    if on.unit == Unit::Mix && !npu.core.cross_core {
+        return Err(format!("{} has no cores that wait for each other", npu.name));
+    }
+    if let Some(b) = k.locals.iter().find(|b| matches!(b.space, Space::Panel | Space::Register)) {
         return Err(format!("`{}` lies in {}, which {} does not have", b.name, name(b.space), npu.name));
     }
     for space in [Space::Ub, Space::L1, Space::L0A, Space::L0B, Space::L0C] {

@@ -10,26 +10,33 @@
 //! ```
 //!
 //! With two copies of a local the filling of one overlaps with the use of the other: the same four statements, one round apart.
+//! A local in global memory is handed over between a cube core and its vector cores, by flags instead of events.
 
 use std::collections::BTreeSet;
 
-use beiming_ir::kernel::npu::{pipe, reduction_bytes, tile_bytes};
-use beiming_ir::kernel::{BufId, Element, Expr, ExprId, Handover, Kernel, OnNpu, Pipe, Space, Stmt, Unit};
+use beiming_ir::kernel::npu::{is_mixed, pipe, reduction_bytes, tile_bytes};
+use beiming_ir::kernel::{BufId, Element, Expr, ExprId, Handover, Kernel, Loop, OnNpu, Pipe, Space, Stmt, Unit};
 use beiming_ir::target::npu::Npu;
+
+/// Copies of a local between cores: one is filled while the other is emptied.
+pub const RING: u8 = 2;
 
 /// Adds the handovers to a kernel and says how many copies its locals have. Errors where a local goes to and fro between pipes
 /// within one list of statements: a fault of the lowering.
 pub fn run(k: &mut Kernel, npu: &Npu) -> Result<(), String> {
     let mut body = std::mem::take(&mut k.body);
     let mut handed = BTreeSet::new();
+    let mut flags = 0;
     for l in 0..k.locals.len() {
         let b = BufId((k.params.len() + l) as u32);
-        if hand_over(k, &mut body, b)? {
+        if hand_over(k, &mut body, b, flags)? {
             handed.insert(l);
+            flags += if k.locals[l].space == Space::Memory { 2 } else { 0 };
         }
     }
     k.body = body;
     let mut copies = vec![1; k.locals.len()];
+    handed.iter().filter(|l| k.locals[**l].space == Space::Memory).for_each(|l| copies[*l] = RING);
     for space in [Space::Ub, Space::L1, Space::L0A, Space::L0B, Space::L0C] {
         let scratch = if space == Space::Ub { reduction_bytes(k) } else { 0 };
         let of = |n: u64| -> u64 {
@@ -41,7 +48,15 @@ pub fn run(k: &mut Kernel, npu: &Npu) -> Result<(), String> {
         }
     }
     let cube = k.locals.iter().any(|b| b.space == Space::L0C);
-    k.npu = Some(OnNpu { unit: if cube { Unit::Cube } else { Unit::Vector }, copies });
+    let unit = if is_mixed(k) {
+        Unit::Mix
+    } else if cube {
+        Unit::Cube
+    } else {
+        Unit::Vector
+    };
+    let workspace = k.npu.as_ref().and_then(|n| n.workspace);
+    k.npu = Some(OnNpu { unit, copies, workspace });
     Ok(())
 }
 
@@ -57,8 +72,9 @@ pub fn capacity(npu: &Npu, space: Space) -> u64 {
     })
 }
 
-/// Adds the handovers of one local; false where one pipe alone uses it.
-fn hand_over(k: &Kernel, body: &mut Vec<Stmt>, b: BufId) -> Result<bool, String> {
+/// Adds the handovers of one local; false where one pipe alone uses it. Between cores they are the flags `flag` (filled) and
+/// the next one (emptied).
+fn hand_over(k: &Kernel, body: &mut Vec<Stmt>, b: BufId, flag: u8) -> Result<bool, String> {
     let touching: Vec<(usize, BTreeSet<Pipe>)> = body
         .iter()
         .enumerate()
@@ -73,7 +89,7 @@ fn hand_over(k: &Kernel, body: &mut Vec<Stmt>, b: BufId) -> Result<bool, String>
         && pipes.len() > 1
     {
         return match &mut body[*i] {
-            Stmt::For { body, .. } | Stmt::If { then: body, .. } => hand_over(k, body, b),
+            Stmt::For { body, .. } | Stmt::If { then: body, .. } => hand_over(k, body, b, flag),
             _ => Err(format!("`{}` is used by two pipes in one statement", k.buffer(b).name)),
         };
     }
@@ -95,14 +111,31 @@ fn hand_over(k: &Kernel, body: &mut Vec<Stmt>, b: BufId) -> Result<bool, String>
         };
     };
     let name = &k.buffer(b).name;
-    let wait =
-        |from, to, signal, reason: String| Stmt::Wait { buffers: vec![b], handover: Some(Handover { from, to, signal }), reason };
+    let across = k.buffer(b).space == Space::Memory;
+    let wait = |from, to, signal, flag: u8, reason: String| {
+        let flag = across.then_some(flag);
+        Stmt::Wait { buffers: vec![b], handover: Some(Handover { from, to, signal, flag }), reason }
+    };
+    let fills = wait(to, from, false, flag + 1, format!("{} fills {name}, once its last reader is done", unit(from)));
+    let complete = wait(from, to, true, flag, format!("{name} is complete"));
+    let reads = wait(from, to, false, flag, format!("{} reads {name}", unit(to)));
+    let done = wait(to, from, true, flag + 1, format!("{} is done with {name}", unit(to)));
     // From the last to the first, so that positions stay.
-    body.insert(end + 1, wait(to, from, true, format!("{} is done with {name}", unit(to))));
-    body.insert(used, wait(from, to, false, format!("{} reads {name}", unit(to))));
-    body.insert(filled + 1, wait(from, to, true, format!("{name} is complete")));
-    body.insert(start, wait(to, from, false, format!("{} fills {name}, once its last reader is done", unit(from))));
+    around(body, used, end, reads, done);
+    around(body, start, filled, fills, complete);
     Ok(true)
+}
+
+/// Puts a statement before the `first` of a list and one behind the `last`: on the vector cores where those run it alone.
+fn around(body: &mut Vec<Stmt>, first: usize, last: usize, before: Stmt, behind: Stmt) {
+    if first == last
+        && let Stmt::For { kind: Loop::Cores, body, .. } = &mut body[first]
+    {
+        let n = body.len();
+        return around(body, 0, n.saturating_sub(1), before, behind);
+    }
+    body.insert(last + 1, behind);
+    body.insert(first, before);
 }
 
 fn unit(p: Pipe) -> &'static str {

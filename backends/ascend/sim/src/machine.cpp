@@ -169,6 +169,12 @@ Run Machine::launch(const std::string& kernel, KernelKind kind, uint32_t blocks,
             for (int p = 0; p < PIPES; p++) run.busy[p] = clocks.busy(Pipe(p));
         }
     }
+    for (size_t c = 0; c < flags_.size(); c++)
+        for (size_t id = 0; id < flags_[c].size(); id++) {
+            CrossFlag& flag = flags_[c][id];
+            if (std::any_of(flag.set.begin(), flag.set.end(), [](const auto& s) { return !s.empty(); }))
+                cores_[c]->find(Kind::SyncUnpaired, Pipe::S, flag.site, "cross-core flag " + std::to_string(id) + " is set and never waited for");
+        }
     for (auto& g : globals_)
         if (!g->intact()) find({Kind::WritePast, kernel_, {}, "-", Pipe::S, "the guard zone of global buffer " + g->name() + " was written"});
     run.findings = std::move(findings_);
@@ -211,27 +217,31 @@ void Machine::cross_set(Core& core, int mode, Pipe pipe, int id, Site site) {
     for (auto& other : cores_) {
         if (!passes(mode, core, *other)) continue;
         CrossFlag& flag = flags_[other->index()][size_t(id)];
-        flag.knowledge.join(given);
-        flag.setters.resize(cores_.size());
-        if (flag.setters[core.index()] == 15) core.find(Kind::Limit, pipe, site, "flag " + std::to_string(id) + " is set more than 15 times without a wait");
-        else flag.setters[core.index()]++;
+        flag.set.resize(cores_.size());
+        flag.site = site;
+        if (flag.set[core.index()].size() == 15) core.find(Kind::Limit, pipe, site, "flag " + std::to_string(id) + " is set more than 15 times without a wait");
+        else flag.set[core.index()].push_back(given);
     }
 }
 
 void Machine::cross_wait(Core& core, int mode, Pipe pipe, int id, Site site) {
     if (id < 0 || id > 15) return core.find(Kind::Limit, pipe, site, "flag id " + std::to_string(id) + " is none of 0 to 15");
     CrossFlag& flag = flags_[core.index()][size_t(id)];
-    flag.setters.resize(cores_.size());
+    flag.set.resize(cores_.size());
     std::vector<size_t> from;
     for (auto& other : cores_)
         if (passes(mode, *other, core)) from.push_back(other->index());
-    auto all_set = [&flag, from] { return std::all_of(from.begin(), from.end(), [&](size_t i) { return flag.setters[i] > 0; }); };
+    auto all_set = [&flag, from] { return std::all_of(from.begin(), from.end(), [&](size_t i) { return !flag.set[i].empty(); }); };
     if (!all_set()) sleep_until(all_set, "cross-core flag " + std::to_string(id), site);
-    for (size_t i : from) flag.setters[i]--;
+    Knowledge given;
+    for (size_t i : from) {
+        given.join(flag.set[i].front());
+        flag.set[i].pop_front();
+    }
     if (pipe == Pipe::S || pipe == Pipe::ALL) {
-        for (int p = 0; p < PIPES; p++) core.clocks().learn(Pipe(p), flag.knowledge);
+        for (int p = 0; p < PIPES; p++) core.clocks().learn(Pipe(p), given);
     } else {
-        core.clocks().learn(pipe, flag.knowledge);
+        core.clocks().learn(pipe, given);
     }
 }
 

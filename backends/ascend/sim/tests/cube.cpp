@@ -61,11 +61,12 @@ template <int missing> void product(GM_ADDR ga, GM_ADDR gb, GM_ADDR gc, bool bar
     Fixpipe(c, acc, out);
 }
 
-// The product, then its exponential by the vector cores; `order` 0: right, 1: no flag, 2: a flag nobody sets.
+// The product, then its exponential by the vector cores; `order` 0: right, 1: no flag, 2: a flag nobody sets, 3: one set too often.
 void product_exp(GM_ADDR a, GM_ADDR b, GM_ADDR c, GM_ADDR e, int order) {
     if (ASCEND_IS_AIC) {
         product<0>(a, b, c);
-        if (order == 0) CrossCoreSetFlag<2, PIPE_FIX>(3);
+        if (order == 0 || order == 3) CrossCoreSetFlag<2, PIPE_FIX>(3);
+        if (order == 3) CrossCoreSetFlag<2, PIPE_FIX>(3);
     }
     if (ASCEND_IS_AIV) {
         if (order != 1) CrossCoreWaitFlag<2>(3);
@@ -138,6 +139,7 @@ int main() {
     test::expect(right, "values of the mixed kernel");
     test::expect_findings("mixed without a flag", mixed(1), {Kind::CoresOverlap});
     test::expect_findings("mixed, nobody sets", mixed(2), {Kind::Deadlock});
+    test::expect_findings("mixed, set too often", mixed(3), {Kind::SyncUnpaired});
 
     sim::Machine inference{sim::parse_chip("name ascend310p3\ngeneration 2002\nl1 1048576\nl0c 262144\nub 262144\nfixpipe false\npadded_copy false\ncross_core false\nbf16 false\n")};
     auto &ga = test::filled(inference, "a", d.a), &gb = test::filled(inference, "b", d.b), &gc = inference.allocate("c", M * N * 4);

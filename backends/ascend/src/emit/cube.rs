@@ -33,7 +33,7 @@ fn k0(dtype: DType) -> usize {
 
 /// A copy from global memory into L1.
 pub fn to_l1(w: &mut Writer, vars: &[(VarId, ExprId)], dst: &Element, src: &Element) -> Result<(), String> {
-    let [(vr, _), (vc, _)] = vars else { return Err("a copy into L1 over other than two axes".into()) };
+    let [(vr, er), (vc, ec)] = vars else { return Err("a copy into L1 over other than two axes".into()) };
     let [rows, columns] = extents(w, dst.buffer)?;
     let dtype = w.k.buffer(dst.buffer).dtype;
     let (along, _) = w.print.split(src.index[0], *vc).ok_or("a copy whose addresses are not linear")?;
@@ -42,26 +42,29 @@ pub fn to_l1(w: &mut Writer, vars: &[(VarId, ExprId)], dst: &Element, src: &Elem
         return Err("a copy into L1 that is no whole fractals of dense rows".into());
     }
     let first = w.print.without(src.index[0], &[Some(*vr), Some(*vc)]).ok_or("a copy whose addresses are not linear")?;
-    let mut there = [Text::int(rows as i64), Text::int(columns as i64)];
+    // What of the tile is filled, and what of that there is.
+    let filled = [er, ec].map(|e| w.print.scalar(*e));
+    let [Some(fr), Some(fc)] = filled else { return Err("a copy into L1 of extents from data".into()) };
+    let mut there = [fr.clone(), fc.clone()];
     if let Some(g) = src.guard {
         limits(w, g, [*vr, *vc], &mut there)?;
     }
     let name = w.name(dst.buffer);
     let ty = types::name(dtype).ok_or("elements of no type")?;
     let [r, c] = [0, 1].map(|a| {
-        let most = [rows, columns][a];
-        match there[a].known() {
-            Some(n) => Text::int(n.min(most as i64)),
-            None => {
+        let most = [&fr, &fc][a];
+        match (there[a].known(), most.known()) {
+            (Some(n), Some(most)) => Text::int(n.min(most)),
+            _ => {
                 // What of the tile lies inside the operand.
                 let name = format!("{}{}", w.name(dst.buffer), ["Rows", "Columns"][a]);
-                w.line(&format!("const int64_t {name} = Smaller({}, {most});", there[a].s));
+                w.line(&format!("const int64_t {name} = Smaller({}, {});", there[a].s, most.s));
                 Text::atom(name)
             }
         }
     });
     if src.guard.is_some() {
-        edges(w, &name, ty, [rows, columns], [&r, &c], k0(dtype));
+        edges(w, &name, ty, rows, [&fr, &fc], [&r, &c], k0(dtype));
     }
     let field = |t: &Text| if t.known().is_some() { t.s.clone() } else { format!("static_cast<uint16_t>({})", t.s) };
     let pitch = if pitch.known().is_some() { pitch.s } else { format!("static_cast<uint16_t>({})", pitch.s) };
@@ -70,43 +73,46 @@ pub fn to_l1(w: &mut Writer, vars: &[(VarId, ExprId)], dst: &Element, src: &Elem
     Ok(())
 }
 
-/// Zeros in what lies beyond the edges of an operand: behind its last row in every column of fractals that it reaches, and in
-/// the columns that it does not reach. (A copy fills the last reached column itself.)
-fn edges(w: &mut Writer, name: &str, ty: &str, [rows, columns]: [usize; 2], [r, c]: [&Text; 2], k0: usize) {
+/// Zeros in what lies beyond the edges of an operand, as far as the tile is filled: behind its last row in every column of
+/// fractals that it reaches, and in the columns that it does not reach. (A copy fills the last reached column itself.)
+fn edges(w: &mut Writer, name: &str, ty: &str, pitch: usize, filled: [&Text; 2], [r, c]: [&Text; 2], k0: usize) {
     let field = |t: &Text| if t.known().is_some() { t.s.clone() } else { format!("static_cast<uint16_t>({})", t.s) };
-    let reached = match c.known() {
+    let columns = |t: &Text| match t.known() {
         Some(n) => Text::int((n as usize).div_ceil(k0) as i64),
-        None => Text::atom(format!("(({} + {}) / {k0})", c.s, k0 - 1)),
+        None => Text::atom(format!("(({} + {}) / {k0})", t.s, k0 - 1)),
     };
+    let (reached, all) = (columns(c), columns(filled[1]));
     let minus = |t: &Text| Text::int(-1).times(t);
-    if r.known().is_none_or(|n| n < rows as i64) {
-        if r.known().is_none() {
-            w.open(&format!("if ({} < {rows}) {{", r.s));
+    // True where there is nothing between the two; a condition where only the run tells.
+    let none = |a: &Text, b: &Text| a == b || matches!((a.known(), b.known()), (Some(a), Some(b)) if a >= b);
+    let asks = |a: &Text, b: &Text| a.known().is_none() || b.known().is_none();
+    if !none(r, filled[0]) {
+        if asks(r, filled[0]) {
+            w.open(&format!("if ({} < {}) {{", r.s, filled[0].s));
         }
-        let behind = Text::int(rows as i64).plus(&minus(r));
+        let behind = filled[0].plus(&minus(r));
         w.line(&format!(
             "InitConstValue({name}[{}], InitConstValueParams<{ty}>({}, {}, {}, {ty}(0)));  // zeros behind the last row",
             r.times(&Text::int(k0 as i64)).s,
             field(&reached),
             field(&behind),
-            field(r)
+            field(&Text::int(pitch as i64).plus(&minus(filled[0])).plus(r))
         ));
-        if r.known().is_none() {
+        if asks(r, filled[0]) {
             w.close();
         }
     }
-    let all = (columns / k0) as i64;
-    if reached.known().is_none_or(|n| n < all) {
-        if reached.known().is_none() {
-            w.open(&format!("if ({} < {all}) {{", reached.s));
+    if !none(&reached, &all) {
+        if asks(&reached, &all) {
+            w.open(&format!("if ({} < {}) {{", reached.s, all.s));
         }
-        let behind = Text::int(all).plus(&minus(&reached)).times(&Text::int(rows as i64));
+        let behind = all.plus(&minus(&reached)).times(&Text::int(pitch as i64));
         w.line(&format!(
             "InitConstValue({name}[{}], InitConstValueParams<{ty}>(1, {}, 0, {ty}(0)));  // zeros behind the last column",
-            reached.times(&Text::int((rows * k0) as i64)).s,
+            reached.times(&Text::int((pitch * k0) as i64)).s,
             field(&behind)
         ));
-        if reached.known().is_none() {
+        if asks(&reached, &all) {
             w.close();
         }
     }

@@ -2,14 +2,17 @@
 
 use std::fmt::Write as _;
 
-use beiming_ir::kernel::npu::{copy_pipe, is_mask, reduction_bytes, tile_bytes};
-use beiming_ir::kernel::{Access, BufId, Expr, ExprId, Handover, Kernel, OnNpu, Pipe, Space, Stmt, Unit, VarId};
+use beiming_ir::kernel::npu::{
+    copy_bytes, copy_pipe, for_stmts_on, is_mask, reduction_bytes, runs_on, tile_bytes, workspace_bytes,
+};
+use beiming_ir::kernel::{Access, BufId, Expr, ExprId, Handover, Kernel, Loop, OnNpu, Pipe, Space, Stmt, Unit, VarId};
+use beiming_ir::ops::BinaryOp;
 use beiming_ir::target::npu::{Generation, Npu};
 use beiming_ir::types::Dim;
 
 use super::listing::{self, Listing};
 use super::text::{Printer, variable};
-use super::{copy, cube, types, vector};
+use super::{copy, cube, mixed, prelude, types, vector};
 
 /// Text under way.
 pub struct Writer<'k> {
@@ -21,9 +24,14 @@ pub struct Writer<'k> {
     pub print: Printer<'k>,
     /// Rows with a tail go through the scalar unit: the functions for it are needed.
     pub tails: bool,
-    on: &'k OnNpu,
+    /// Cores and copies.
+    pub on: &'k OnNpu,
+    /// The kind of core whose part is being spelled, outside of what vector cores run together.
+    unit: Option<Unit>,
     /// Variables of the loops around.
     loops: Vec<VarId>,
+    /// Numbers of the next names of scalars: places, counts.
+    names: (u32, u32),
     /// Accumulators that were cleared, and how many loops were around.
     cleared: Vec<(BufId, usize)>,
     /// The statement that is being spelled.
@@ -39,8 +47,9 @@ pub fn write(k: &Kernel, npu: &Npu) -> Result<Listing, String> {
         return Err(format!("copies of {} locals, of which there are {}", on.copies.len(), k.locals.len()));
     }
     let print = Printer { k, named: vec![] };
-    let (out, depth) = (String::new(), 0);
-    let mut w = Writer { k, npu, print, tails: false, on, loops: vec![], cleared: vec![], at: None, out, depth };
+    let (out, depth, names) = (String::new(), 0, (0, 0));
+    let mut w =
+        Writer { k, npu, print, tails: false, on, unit: None, loops: vec![], names, cleared: vec![], at: None, out, depth };
     w.function()?;
     let body = std::mem::take(&mut w.out);
     w.header();
@@ -77,11 +86,13 @@ impl<'k> Writer<'k> {
         if self.is_local(b) { name.clone() } else { format!("{name}Global") }
     }
 
-    fn is_local(&self, b: BufId) -> bool {
+    /// True for a buffer of the kernel's own.
+    pub fn is_local(&self, b: BufId) -> bool {
         b.index() >= self.k.params.len()
     }
 
-    fn copies(&self, b: BufId) -> u8 {
+    /// Copies of a local.
+    pub fn copies(&self, b: BufId) -> u8 {
         self.on.copies[b.index() - self.k.params.len()]
     }
 
@@ -117,12 +128,13 @@ impl<'k> Writer<'k> {
             (Space::L0A, "L0A", self.npu.core.l0a),
             (Space::L0B, "L0B", self.npu.core.l0b),
             (Space::L0C, "L0C", self.npu.core.l0c),
+            (Space::Memory, "Workspace of a core", workspace_bytes(k) as u32),
         ] {
             let mut total = 0;
             let mut lines = vec![];
             for l in (0..k.locals.len()).filter(|l| k.locals[*l].space == space) {
                 let b = BufId((k.params.len() + l) as u32);
-                let (bytes, copies) = (tile_bytes(k, b), u64::from(self.copies(b)));
+                let (bytes, copies) = (copy_bytes(k, b), u64::from(self.copies(b)));
                 total += bytes * copies;
                 let local = &k.locals[l];
                 let kind = if is_mask(k, b) { "mask".to_string() } else { local.dtype.to_string() };
@@ -151,9 +163,7 @@ impl<'k> Writer<'k> {
 
     /// Functions that the body uses.
     fn prelude(&mut self, body: &str) {
-        for (name, text) in
-            [("Smaller(", SMALLER), ("Larger(", LARGER), ("FloatOf(", FLOAT_OF), ("CopyIn(", COPY_IN), ("CopyOut(", COPY_OUT)]
-        {
+        for (name, text) in prelude::ALL {
             if body.contains(name) {
                 self.out.push_str(text);
                 self.out.push('\n');
@@ -168,27 +178,49 @@ impl<'k> Writer<'k> {
         let dims = if k.symbols.is_empty() { "GM_ADDR" } else { "GM_ADDR dims" };
         self.open(&format!("extern \"C\" __global__ __aicore__ void {}({}, {dims}) {{", k.name, params.join(", ")));
         if self.npu.core.generation != Generation::V2002 {
-            let kind = if self.on.unit == Unit::Cube { "KERNEL_TYPE_AIC_ONLY" } else { "KERNEL_TYPE_AIV_ONLY" };
+            let kind = match self.on.unit {
+                Unit::Vector => "KERNEL_TYPE_AIV_ONLY",
+                Unit::Cube => "KERNEL_TYPE_AIC_ONLY",
+                Unit::Mix => "KERNEL_TYPE_MIX_AIC_1_2",
+            };
             self.line(&format!("KERNEL_TASK_TYPE_DEFAULT({kind});"));
         }
         for (i, s) in k.symbols.iter().enumerate() {
             self.line(&format!("const int64_t {s} = reinterpret_cast<__gm__ int64_t*>(dims)[{i}];"));
         }
-        for p in &k.params {
+        for (_, p) in k.params.iter().enumerate().filter(|(i, _)| self.on.workspace != Some(*i as u32)) {
             let ty = types::name(p.dtype).ok_or_else(|| format!("elements of type {}", p.dtype))?;
             let count = p.shape.iter().fold(Dim::Known(1), |a, d| a * d.clone());
             let n = self.print.dim(&count).s;
             self.line(&format!("GlobalTensor<{ty}> {}Global;", p.name));
             self.line(&format!("{0}Global.SetGlobalBuffer(reinterpret_cast<__gm__ {ty}*>({0}), {n});", p.name));
         }
-        self.buffers()?;
+        if self.on.unit == Unit::Mix {
+            mixed::cores(self)?;
+        } else {
+            self.core(None)?;
+        }
+        self.close();
+        Ok(())
+    }
+
+    /// What a core runs: its buffers and the loop over its grid points. `unit`: its kind, in a mixed kernel.
+    pub fn core(&mut self, unit: Option<Unit>) -> Result<(), String> {
+        let k = self.k;
+        let body = &k.body;
+        self.unit = unit;
+        self.print.named.clear();
+        self.names = (0, 0);
+        self.buffers(unit)?;
+        mixed::begin(self, unit)?;
         let points = k.grid.iter().fold(Dim::Known(1), |a, d| a * d.clone());
         let points = self.print.dim(&points).s;
-        self.open(&format!("for (int64_t point = GetBlockIdx(); point < {points}; point += GetBlockNum()) {{"));
+        let group = if unit.is_some() { "group" } else { "GetBlockIdx()" };
+        self.open(&format!("for (int64_t point = {group}; point < {points}; point += GetBlockNum()) {{"));
         // The statements first: a coordinate that none of them uses has no line.
         let before = std::mem::take(&mut self.out);
-        self.name_repeated();
-        self.block(&k.body)?;
+        self.name_repeated(body, None);
+        self.block(body)?;
         let statements = std::mem::replace(&mut self.out, before);
         let mut inner = Dim::Known(1);
         let mut lines = vec![];
@@ -203,15 +235,23 @@ impl<'k> Writer<'k> {
         lines.iter().rev().for_each(|l| self.line(l));
         self.out.push_str(&statements);
         self.close();
-        self.close();
+        mixed::end(self, unit);
         Ok(())
     }
 
     /// Queues for what is handed from pipe to pipe, plain buffers for the rest.
-    fn buffers(&mut self) -> Result<(), String> {
+    fn buffers(&mut self, unit: Option<Unit>) -> Result<(), String> {
         let k = self.k;
         self.line("TPipe pipe;");
         for (l, local) in k.locals.iter().enumerate() {
+            let here = match local.space {
+                Space::Memory => false,
+                Space::Ub => unit != Some(Unit::Cube),
+                _ => unit != Some(Unit::Vector),
+            };
+            if !here {
+                continue;
+            }
             let b = BufId((k.params.len() + l) as u32);
             let bytes = tile_bytes(k, b);
             if self.queued(b) {
@@ -226,7 +266,7 @@ impl<'k> Writer<'k> {
             self.line(&format!("LocalTensor<{ty}> {0} = {0}Buffer.Get<{ty}>();", local.name));
         }
         let partial = reduction_bytes(k);
-        if partial > 0 {
+        if partial > 0 && unit != Some(Unit::Cube) {
             self.line("TBuf<TPosition::VECCALC> partialBuffer;");
             self.line(&format!("pipe.InitBuffer(partialBuffer, {partial});"));
             self.line("LocalTensor<float> partial = partialBuffer.Get<float>();");
@@ -234,7 +274,8 @@ impl<'k> Writer<'k> {
         Ok(())
     }
 
-    fn element(&self, b: BufId) -> Result<&'static str, String> {
+    /// Name of the type of a buffer's elements.
+    pub fn element(&self, b: BufId) -> Result<&'static str, String> {
         let d = self.k.buffer(b).dtype;
         types::name(d).ok_or_else(|| format!("elements of type {d}"))
     }
@@ -260,11 +301,12 @@ impl<'k> Writer<'k> {
         first.ok_or_else(|| format!("`{}` is handed over and never awaited", self.k.buffer(b).name))
     }
 
-    /// Gives names to scalars of the grid point that are used more than once.
-    fn name_repeated(&mut self) {
+    /// Gives names to scalars that are used more than once in `body`, and depend on `inside` (a loop variable) where that is
+    /// given, else on the grid's coordinates alone.
+    fn name_repeated(&mut self, body: &[Stmt], inside: Option<VarId>) {
         let k = self.k;
         let mut uses = vec![0u32; k.exprs.len()];
-        visit(&k.body, &mut |s| scalars(s, &mut |e| uses[e.index()] += 1));
+        for_stmts_on(body, self.unit, &mut |s| scalars(s, &mut |e| uses[e.index()] += 1));
         for i in (0..k.exprs.len()).rev() {
             match &k.exprs[i] {
                 _ if uses[i] == 0 => {}
@@ -277,27 +319,42 @@ impl<'k> Writer<'k> {
         }
         let grid = k.grid.len() as u32;
         let mut fixed = vec![false; k.exprs.len()];
-        let (mut starts, mut counts) = (0, 0);
         for i in 0..k.exprs.len() {
             let e = ExprId(i as u32);
             fixed[i] = match &k.exprs[i] {
                 Expr::Const(_) | Expr::Dim(_) => true,
-                Expr::Var(v) => v.0 < grid,
+                Expr::Var(v) => v.0 < grid || inside.is_some() && self.loops.contains(v),
                 Expr::Binary(op, a, b) => !op.is_compare() && fixed[a.index()] && fixed[b.index()],
                 _ => false,
             };
             let Expr::Binary(op, ..) = &k.exprs[i] else { continue };
-            let (true, true, Some(text)) = (fixed[i], uses[i] > 1, self.print.unnamed(e)) else { continue };
-            if text.known().is_some() {
+            if self.print.named.iter().any(|n| n.0 == e) || inside.is_some_and(|v| !self.print.uses(e, v)) {
                 continue;
             }
-            let n = if matches!(op, beiming_ir::ops::BinaryOp::Min) { &mut counts } else { &mut starts };
-            let word = if matches!(op, beiming_ir::ops::BinaryOp::Min) { "count" } else { "at" };
+            let (true, true, Some(text)) = (fixed[i], uses[i] > 1, self.print.unnamed(e)) else { continue };
+            if text.known().is_some() || inside.is_some() && !text.s.contains(' ') {
+                continue;
+            }
+            let n = if matches!(op, BinaryOp::Min) { &mut self.names.1 } else { &mut self.names.0 };
+            let word = if matches!(op, BinaryOp::Min) { "count" } else { "at" };
             let name = format!("{word}{n}");
             *n += 1;
             self.line(&format!("const int64_t {name} = {};", text.s));
             self.print.named.push((e, name));
         }
+    }
+
+    /// The body of a loop: in mixed kernels what it uses more than once has names of its own.
+    fn inside(&mut self, var: VarId, body: &'k [Stmt]) -> Result<(), String> {
+        let known = self.print.named.len();
+        self.loops.push(var);
+        if self.on.unit == Unit::Mix {
+            self.name_repeated(body, Some(var));
+        }
+        self.block(body)?;
+        self.loops.pop();
+        self.print.named.truncate(known);
+        Ok(())
     }
 
     fn block(&mut self, body: &'k [Stmt]) -> Result<(), String> {
@@ -320,6 +377,9 @@ impl<'k> Writer<'k> {
     }
 
     fn stmt(&mut self, s: &'k Stmt) -> Result<(), String> {
+        if self.unit.is_some_and(|u| !runs_on(s, u)) {
+            return Ok(());
+        }
         let around = self.at.replace(s);
         let done = self.spell(s);
         self.at = around;
@@ -337,6 +397,18 @@ impl<'k> Writer<'k> {
                     None => vector::instruction(self, *var, &count, dst, value),
                 }
             }
+            Stmt::For { var, extent, kind: Loop::Cores, body } => {
+                if self.print.scalar(*extent).and_then(|n| n.known()) != Some(2) {
+                    return Err("a loop over other than the two vector cores of a group".into());
+                }
+                self.open("{");
+                self.line(&format!("const int64_t {} = GetSubBlockIdx();", variable(*var)));
+                let unit = self.unit.take();
+                self.inside(*var, body)?;
+                self.unit = unit;
+                self.close();
+                Ok(())
+            }
             Stmt::For { var, extent, body, .. } => {
                 if let Some(acc) = cube::cleared(self, body) {
                     self.cleared.retain(|c| c.0 != acc);
@@ -353,9 +425,7 @@ impl<'k> Writer<'k> {
                 let n = self.print.scalar(*extent).ok_or("a number of rounds from data")?.s;
                 let i = variable(*var);
                 self.open(&format!("for (int64_t {i} = 0; {i} < {n}; ++{i}) {{"));
-                self.loops.push(*var);
-                self.block(body)?;
-                self.loops.pop();
+                self.inside(*var, body)?;
                 self.close();
                 Ok(())
             }
@@ -400,6 +470,9 @@ impl<'k> Writer<'k> {
     }
 
     fn hand_over(&mut self, b: BufId, h: Handover, reason: &str) -> Result<(), String> {
+        if let Some(flag) = h.flag {
+            return mixed::hand_over(self, b, h, flag, reason);
+        }
         let name = self.k.buffer(b).name.clone();
         let ty = self.element(b)?;
         let producer = self.producer(b)?;
@@ -479,54 +552,3 @@ fn scalars(s: &Stmt, f: &mut dyn FnMut(ExprId)) {
         Stmt::Wait { .. } => {}
     }
 }
-
-const SMALLER: &str = "__aicore__ inline int64_t Smaller(int64_t a, int64_t b) { return a < b ? a : b; }\n";
-const LARGER: &str = "__aicore__ inline int64_t Larger(int64_t a, int64_t b) { return a < b ? b : a; }\n";
-const FLOAT_OF: &str = "__aicore__ inline float FloatOf(uint32_t bits) {
-    union {
-        uint32_t u;
-        float f;
-    } both = {bits};
-    return both.f;
-}
-";
-const COPY_IN: &str =
-    "// This chip copies whole blocks of 32 bytes: elements behind the last one come in through the scalar unit. What follows
-// them, up to `filled` and the end of the block, is zero.
-template <typename T>
-__aicore__ inline void CopyIn(const LocalTensor<T>& dst, const GlobalTensor<T>& src, uint32_t count, uint32_t filled) {
-    constexpr uint32_t perBlock = 32 / sizeof(T);
-    const uint32_t whole = count / perBlock * perBlock;
-    if (whole > 0) {
-        DataCopy(dst, src, whole);
-    }
-    const uint32_t end = ((filled > count ? filled : count) + perBlock - 1) / perBlock * perBlock;
-    if (whole < end) {
-        PipeBarrier<PIPE_ALL>();
-        for (uint32_t i = whole; i < end; ++i) {
-            dst.SetValue(i, i < count ? src.GetValue(i) : T(0));
-        }
-        PipeBarrier<PIPE_ALL>();
-    }
-}
-";
-const COPY_OUT: &str =
-    "// As CopyIn, the other way. The scalar unit writes through the data cache, which has to be emptied behind it; whole blocks
-// are in memory before a line of the cache is fetched.
-template <typename T>
-__aicore__ inline void CopyOut(const GlobalTensor<T>& dst, const LocalTensor<T>& src, uint32_t count) {
-    constexpr uint32_t perBlock = 32 / sizeof(T);
-    const uint32_t whole = count / perBlock * perBlock;
-    if (whole > 0) {
-        DataCopy(dst, src, whole);
-    }
-    if (whole < count) {
-        PipeBarrier<PIPE_ALL>();
-        for (uint32_t i = whole; i < count; ++i) {
-            dst.SetValue(i, src.GetValue(i));
-        }
-        DataCacheCleanAndInvalid<T, CacheLine::ENTIRE_DATA_CACHE>(dst);
-        PipeBarrier<PIPE_ALL>();
-    }
-}
-";

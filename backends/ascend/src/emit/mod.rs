@@ -5,6 +5,8 @@
 //! - `vector`: instructions of the vector unit.
 //! - `copy`: copies between global memory and the unified buffer.
 //! - `cube`: the matrix path.
+//! - `mixed`: cube core and vector cores of one kernel, and what they hand over.
+//! - `prelude`: functions that kernels carry with them.
 //! - `file`: the file around the statements.
 //! - `listing`: which statement a line comes from.
 
@@ -12,6 +14,8 @@ mod copy;
 mod cube;
 mod file;
 mod listing;
+mod mixed;
+mod prelude;
 mod text;
 mod types;
 mod vector;

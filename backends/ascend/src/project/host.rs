@@ -3,6 +3,7 @@
 
 use std::fmt::Write as _;
 
+use beiming_ir::kernel::Unit;
 use beiming_ir::plan::{Launch, Place, Side, SlotId, Step};
 use beiming_ir::types::{Dim, TensorType};
 
@@ -121,8 +122,12 @@ impl<'a> Plan<'a> {
         }
         let _ = writeln!(o, "\nnamespace {{\n\nconst device::KernelInfo KERNELS[] = {{");
         for k in p.kernels.iter().filter(|k| k.side() == Side::Device) {
-            let cube = k.npu.as_ref().is_some_and(|n| n.unit == beiming_ir::kernel::Unit::Cube);
-            let _ = writeln!(o, "    {{\"{}\", device::Unit::{}}},", k.name, if cube { "Cube" } else { "Vector" });
+            let unit = match k.npu.as_ref().map(|n| n.unit) {
+                Some(Unit::Cube) => "Cube",
+                Some(Unit::Mix) => "Mix",
+                _ => "Vector",
+            };
+            let _ = writeln!(o, "    {{\"{}\", device::Unit::{unit}}},", k.name);
         }
         let _ = writeln!(o, "}};\n");
         let _ = writeln!(o, "constexpr size_t ARENA = {};\nconstexpr size_t WEIGHTS = {};", plan.arena, self.total);
@@ -265,8 +270,11 @@ impl<'a> Plan<'a> {
         o += "void Device::launch(size_t kernel, uint32_t blocks, std::vector<void*> arguments) {\n    \
               auto at = [&](size_t i) { return static_cast<uint8_t*>(arguments[i]); };\n    switch (kernel) {\n";
         for (i, k) in kernels.iter().enumerate() {
-            let cube = k.npu.as_ref().is_some_and(|n| n.unit == beiming_ir::kernel::Unit::Cube);
-            let mode = if cube { "AIC_MODE" } else { "AIV_MODE" };
+            let mode = match k.npu.as_ref().map(|n| n.unit) {
+                Some(Unit::Cube) => "AIC_MODE",
+                Some(Unit::Mix) => "MIX_MODE",
+                _ => "AIV_MODE",
+            };
             let args: Vec<String> = (0..=k.params.len()).map(|a| format!("at({a})")).collect();
             let _ = writeln!(o, "        case {i}:\n            AscendC::SetKernelMode(KernelMode::{mode});");
             let _ = writeln!(o, "            ICPU_RUN_KF({}, blocks, {});\n            break;", k.name, args.join(", "));

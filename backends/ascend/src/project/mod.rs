@@ -65,7 +65,7 @@ pub fn arch(npu: &Npu) -> &'static str {
 /// Cores that a kernel's grid points are dealt out to, at most.
 pub fn cores(k: &Kernel, npu: &Npu) -> u32 {
     match k.npu.as_ref().map(|n| n.unit) {
-        Some(Unit::Cube) => npu.cube_cores,
+        Some(Unit::Cube | Unit::Mix) => npu.cube_cores,
         _ => npu.vector_cores,
     }
 }

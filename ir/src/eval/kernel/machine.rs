@@ -4,7 +4,7 @@ use super::code::{Access, Code, Mma, Steps};
 use super::memory::{Fault, LANE_BITS, Memory, Now};
 use super::scalar;
 use crate::eval::EvalError;
-use crate::kernel::{BufId, Expr, ExprId, Kernel, Loop};
+use crate::kernel::{BufId, Expr, ExprId, Kernel, Loop, Space};
 use crate::ops::{BinaryOp, ReduceOp, UnaryOp, elementwise};
 use crate::tensor::Num;
 use crate::types::DType;
@@ -21,6 +21,8 @@ pub(super) struct Machine<'k> {
     now: Now,
     /// Vector loops started so far.
     vector_loops: u64,
+    /// For each iteration of `Loop::Cores` its locals in the unified buffer, in order of their positions.
+    cores: Vec<Vec<Memory>>,
 }
 
 impl<'k> Machine<'k> {
@@ -35,6 +37,7 @@ impl<'k> Machine<'k> {
             buffers,
             now: Now { point: 0, lane: 0 },
             vector_loops: 0,
+            cores: vec![],
         }
     }
 
@@ -69,6 +72,13 @@ impl<'k> Machine<'k> {
                 }
                 for i in 0..n {
                     self.vars[*var as usize] = i;
+                    if *kind == Loop::Cores {
+                        self.change_core(i as usize);
+                        let done = self.block(body);
+                        self.change_core(i as usize);
+                        done?;
+                        continue;
+                    }
                     if *kind == Loop::Vector {
                         self.now.lane = self.vector_loops << LANE_BITS | i as u64 & ((1 << LANE_BITS) - 1);
                     }
@@ -95,6 +105,18 @@ impl<'k> Machine<'k> {
                 Ok(())
             }
             Code::Mma(m) => self.mma(m),
+        }
+    }
+
+    /// Takes the locals in the unified buffer of the n-th vector core, or puts them back.
+    fn change_core(&mut self, n: usize) {
+        let first = self.k.params.len();
+        let own: Vec<usize> = (0..self.k.locals.len()).filter(|l| self.k.locals[*l].space == Space::Ub).collect();
+        while self.cores.len() <= n {
+            self.cores.push(own.iter().map(|l| self.buffers[first + l].another()).collect());
+        }
+        for (mine, l) in self.cores[n].iter_mut().zip(own) {
+            std::mem::swap(mine, &mut self.buffers[first + l]);
         }
     }
 

@@ -102,6 +102,11 @@ impl Memory {
         }
     }
 
+    /// A second local like this one.
+    pub fn another(&self) -> Memory {
+        Memory::local(self.dtype, self.shape.clone(), !self.lane.is_empty())
+    }
+
     /// The content, where it may have changed.
     pub fn into_written(self) -> Option<Vec<u8>> {
         match self.bytes {

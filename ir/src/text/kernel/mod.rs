@@ -98,7 +98,7 @@ const PIPES: [(Pipe, &str); 7] = [
 ];
 
 /// Names of the cores of an NPU in the text.
-const UNITS: [(Unit, &str); 2] = [(Unit::Vector, "vector"), (Unit::Cube, "cube")];
+const UNITS: [(Unit, &str); 3] = [(Unit::Vector, "vector"), (Unit::Cube, "cube"), (Unit::Mix, "mix")];
 
 fn name_of<T: PartialEq + Copy>(table: &[(T, &'static str)], v: T) -> &'static str {
     table.iter().find(|t| t.0 == v).map_or("?", |t| t.1)

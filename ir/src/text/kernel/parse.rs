@@ -92,7 +92,7 @@ impl<'a> Parser<'_, 'a> {
             }
         }
         if self.c.eat("npu") {
-            let Some(unit) = by_name(&UNITS, self.c.word()) else { return self.c.error("expected `vector` or `cube`") };
+            let Some(unit) = by_name(&UNITS, self.c.word()) else { return self.c.error("expected `vector`, `cube` or `mix`") };
             self.c.advance();
             let mut copies = vec![];
             self.c.expect("(")?;
@@ -102,7 +102,8 @@ impl<'a> Parser<'_, 'a> {
                 }
                 copies.push(self.c.int("a number of copies")?);
             }
-            self.k.npu = Some(OnNpu { unit, copies });
+            let workspace = if self.c.eat("workspace") { Some(self.c.int("the position of a parameter")?) } else { None };
+            self.k.npu = Some(OnNpu { unit, copies, workspace });
         }
         self.highest = self.k.grid.len() as u32;
         if self.c.eat("vars") {
@@ -199,6 +200,10 @@ impl<'a> Parser<'_, 'a> {
                 self.c.expect("for")?;
                 self.for_loop(Loop::Vector)?
             }
+            "cores" => {
+                self.c.expect("for")?;
+                self.for_loop(Loop::Cores)?
+            }
             "unroll" => {
                 self.c.expect("for")?;
                 self.for_loop(Loop::Unroll)?
@@ -244,7 +249,9 @@ impl<'a> Parser<'_, 'a> {
                 let handover = if word == "wait" {
                     None
                 } else {
-                    Some(Handover { from: self.pipe()?, to: self.pipe()?, signal: word == "signal" })
+                    let (from, to) = (self.pipe()?, self.pipe()?);
+                    let flag = if self.c.eat("flag") { Some(self.c.int("the number of a flag")?) } else { None };
+                    Some(Handover { from, to, signal: word == "signal", flag })
                 };
                 let mut buffers = vec![];
                 while self.c.sees("%") {

@@ -148,7 +148,9 @@ impl Printer<'_> {
             let _ = writeln!(self.out, "  grid ({grid})");
         }
         if let Some(npu) = &k.npu {
-            let _ = writeln!(self.out, "  npu {} ({})", name_of(&UNITS, npu.unit), list(&npu.copies, |c| c.to_string()));
+            let _ = write!(self.out, "  npu {} ({})", name_of(&UNITS, npu.unit), list(&npu.copies, |c| c.to_string()));
+            let _ = npu.workspace.map_or(Ok(()), |w| write!(self.out, " workspace {w}"));
+            self.out.push('\n');
         }
         let mut highest = k.grid.len() as u32;
         for_stmts(&k.body, &mut |s| {
@@ -213,6 +215,7 @@ impl Printer<'_> {
                     Loop::Serial => "",
                     Loop::Unroll => "unroll ",
                     Loop::Vector => "vector ",
+                    Loop::Cores => "cores ",
                 };
                 let extent = self.expr(*extent, 0);
                 let _ = writeln!(self.out, "{pad}{kind}for i{} < {extent} {{", var.0);
@@ -249,7 +252,8 @@ impl Printer<'_> {
                     None => "wait".to_string(),
                     Some(h) => {
                         let end = if h.signal { "signal" } else { "await" };
-                        format!("{end} {} {}", name_of(&PIPES, h.from), name_of(&PIPES, h.to))
+                        let flag = h.flag.map_or(String::new(), |n| format!(" flag {n}"));
+                        format!("{end} {} {}{flag}", name_of(&PIPES, h.from), name_of(&PIPES, h.to))
                     }
                 };
                 format!("{word} {}{gap}{}", list(buffers, |b| self.buffer(*b)), escape(reason))

@@ -6,8 +6,11 @@
 //! the same plan.
 
 mod dense;
+mod epilogue;
 mod lines;
 mod matmul;
+mod mixed;
+mod operands;
 pub mod program;
 mod rows;
 pub mod slots;
@@ -49,14 +52,19 @@ pub fn lower(cx: &mut BodyCx, npu: &Npu) -> Result<(), String> {
     Ok(())
 }
 
-/// A product, and what follows it in a kernel of its own.
+/// A product and what follows it: in one kernel where that can be, else what follows in a kernel of its own.
 fn product(cx: &mut BodyCx, npu: &Npu, anchor: usize) -> Result<(), String> {
-    let result = cx.result();
-    if result == Arg::Node(anchor as u32) {
-        return matmul::lower(cx, npu, anchor, Operand::Output(0));
+    let (result, own) = (cx.result(), Arg::Node(anchor as u32));
+    if result == own || mixed::converts(cx, anchor) {
+        return matmul::lower(cx, npu, anchor, result, Operand::Output(0));
+    }
+    let mut together = cx.clone();
+    if mixed::lower(&mut together, npu, anchor, Operand::Output(0)).is_ok() {
+        *cx = together;
+        return Ok(());
     }
     let dst = cx.temp(cx.types[anchor].clone());
-    matmul::lower(cx, npu, anchor, dst)?;
+    matmul::lower(cx, npu, anchor, own, dst)?;
     cx.stored.insert(anchor as u32, dst);
     stream::lower(cx, npu, result, Operand::Output(0))
 }

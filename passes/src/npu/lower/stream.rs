@@ -182,7 +182,7 @@ fn attempt<'g>(
 }
 
 /// The ops that `root` is made of down to what earlier kernels have left, and their arithmetic.
-fn computed(cx: &BodyCx, root: Arg) -> (Vec<String>, Dim) {
+pub fn computed(cx: &BodyCx, root: Arg) -> (Vec<String>, Dim) {
     let nodes = &cx.body.nodes;
     let mut needed = vec![false; nodes.len()];
     let mut stack = vec![root];

@@ -320,7 +320,7 @@ impl Writer<'_, '_> {
     }
 
     /// Zeros from `behind` to `whole`.
-    fn fill(&mut self, t: BufId, dtype: DType, behind: ExprId, whole: ExprId) {
+    pub fn fill(&mut self, t: BufId, dtype: DType, behind: ExprId, whole: ExprId) {
         let minus = self.kb.scale(behind, &Dim::Known(-1));
         let rest = self.kb.add(whole, minus);
         let run = Run { from: Some(behind), count: rest, most: WHOLE_REPEATS };

@@ -1,6 +1,7 @@
 // The machine: cores that each run the kernel as a fiber, global memory, flags between cores, findings, time.
 #pragma once
 
+#include <deque>
 #include <functional>
 #include <memory>
 #include <optional>
@@ -100,10 +101,10 @@ public:
 
 private:
     struct Fiber;
-    // A flag of one core: how often each other core has set it and was not waited for.
+    // A flag of one core: for each other core, what it knew at every time that it has set the flag and was not waited for.
     struct CrossFlag {
-        Knowledge knowledge;
-        std::vector<uint8_t> setters;
+        std::vector<std::deque<Knowledge>> set;
+        Site site;  // of the last set
     };
 
     // Leaves the running fiber until `ready`.

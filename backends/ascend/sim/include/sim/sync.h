@@ -56,6 +56,6 @@ inline int64_t GetBlockIdx() {
 
 inline bool sim_is_cube() { return sim::core().kind() != sim::CoreKind::Vector; }
 inline bool sim_is_vector() { return sim::core().kind() != sim::CoreKind::Cube; }
-#define ASCEND_IS_AIC sim_is_cube()
-#define ASCEND_IS_AIV sim_is_vector()
+#define ASCEND_IS_AIC (sim_is_cube())
+#define ASCEND_IS_AIV (sim_is_vector())
 #define KERNEL_TASK_TYPE_DEFAULT(type)

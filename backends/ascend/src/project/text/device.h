@@ -10,7 +10,8 @@
 
 namespace device {
 
-enum class Unit { Vector, Cube };
+// Mix: cube cores, each with its vector cores.
+enum class Unit { Vector, Cube, Mix };
 
 struct KernelInfo {
     const char* name;

@@ -41,7 +41,8 @@ Device::Device(int id, const std::string& folder, const KernelInfo* kernels, siz
         for (size_t i = 0; i < count; i++) {
             aclrtBinaryLoadOption magic;
             magic.type = ACL_RT_BINARY_LOAD_OPT_MAGIC;
-            magic.value.magic = shared_cores                      ? ACL_RT_BINARY_MAGIC_ELF_AICORE
+            bool both = shared_cores || kernels[i].unit == Unit::Mix;
+            magic.value.magic = both                              ? ACL_RT_BINARY_MAGIC_ELF_AICORE
                                 : kernels[i].unit == Unit::Vector ? ACL_RT_BINARY_MAGIC_ELF_VECTOR_CORE
                                                                   : ACL_RT_BINARY_MAGIC_ELF_CUBE_CORE;
             aclrtBinaryLoadOptions options = {&magic, 1};

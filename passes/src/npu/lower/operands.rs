@@ -1,0 +1,139 @@
+//! Operands of a product: elements of inputs seen through views, with dense rows along one of their two axes. What is computed
+//! inside the group is computed before, into temporaries.
+
+use beiming_ir::kernel::{Access, BufId, ExprId};
+use beiming_ir::ops::Arg;
+use beiming_ir::target::npu::Npu;
+use beiming_ir::tensor::Tensor;
+use beiming_ir::types::{DType, Dim};
+
+use super::stream;
+use crate::lower::body::BodyCx;
+use crate::lower::builder::{KernelBuilder, Operand};
+use crate::lower::inline::Inliner;
+
+/// Most elements from one row of an operand to the next: a field of 16 bits.
+const WIDEST_ROW: i64 = 65535;
+
+/// One operand: where its elements are.
+#[derive(Clone)]
+pub struct Side {
+    /// What the parameter is bound to.
+    pub operand: Operand,
+    /// Its extents.
+    pub shape: Vec<Dim>,
+    /// Constant of this kernel's own, in place of the operand.
+    pub weight: Option<Tensor>,
+    /// Distance between neighbours along each batch axis of the result.
+    pub batch: Vec<Dim>,
+    /// Place of the first element.
+    pub base: Dim,
+    /// Distance between rows as they lie in memory.
+    pub pitch: Dim,
+    /// The depth runs along the rows of memory (for the left operand: not transposed; for the right one: transposed).
+    pub depth_inner: bool,
+}
+
+/// Computes an argument into a temporary where it is not an element of an input seen through views.
+pub fn materialise(cx: &mut BodyCx, npu: &Npu, arg: Arg) -> Result<(), String> {
+    let Arg::Node(node) = arg else { return Ok(()) };
+    if cx.stored.contains_key(&node) {
+        return Ok(());
+    }
+    let mut kb = KernelBuilder::new(cx.symbols, &[]);
+    let index: Vec<ExprId> = cx.ty(arg).shape.iter().map(|d| kb.axis(d).1).collect();
+    if let Some((el, _)) = Inliner::new(cx).element(&mut kb, arg, &index)?
+        && el.guard.is_none()
+        && kb.affine(el.index[0]).terms.iter().all(|(a, _)| index.contains(a))
+    {
+        return Ok(());
+    }
+    let dst = cx.temp(cx.ty(arg).clone());
+    stream::lower(cx, npu, arg, dst)?;
+    cx.stored.insert(node, dst);
+    Ok(())
+}
+
+/// Where the elements of an operand are; an error where its rows are not dense.
+pub fn side(cx: &BodyCx, arg: Arg, result: &[Dim], k: &Dim, left: bool) -> Result<Side, String> {
+    let shape = cx.ty(arg).shape.clone();
+    let (rank, batch) = (shape.len(), result.len() - 2);
+    let mut kb = KernelBuilder::new(cx.symbols, &[]);
+    let zero = kb.int(0);
+    let axes: Vec<ExprId> = result[..batch].iter().map(|d| kb.axis(d).1).collect();
+    let outer = kb.axis(&if left { result[batch].clone() } else { result[batch + 1].clone() }).1;
+    let depth = kb.axis(k).1;
+    let mut index: Vec<ExprId> = vec![];
+    for (a, d) in shape[..rank - 2].iter().enumerate() {
+        let at = batch - (rank - 2) + a;
+        index.push(if d.is(1) {
+            zero
+        } else if *d == result[at] {
+            axes[at]
+        } else {
+            return Err("a product that may broadcast, which only its run will tell".into());
+        });
+    }
+    index.extend(if left { [outer, depth] } else { [depth, outer] });
+    let element = Inliner::new(cx).element(&mut kb, arg, &index)?;
+    let Some((el, _)) = element.filter(|(el, _)| el.guard.is_none()) else {
+        return Err("an operand of the product that is no plain element".into());
+    };
+    let address = kb.affine(el.index[0]);
+    if address.terms.iter().any(|(a, _)| !axes.contains(a) && *a != outer && *a != depth) {
+        return Err("an operand of the product that is read by computed positions".into());
+    }
+    let (along_outer, along_depth) = (address.coefficient(outer), address.coefficient(depth));
+    let single = |d: &Dim, e: &Dim| d.is(1) || e.is(1);
+    let extent = if left { &result[batch] } else { &result[batch + 1] };
+    let (depth_inner, pitch) = if single(&along_depth, k) && !(k.is(1) && along_outer.is(1) && !left) {
+        (true, along_outer)
+    } else if single(&along_outer, extent) {
+        (false, along_depth)
+    } else {
+        return Err("an operand of the product whose rows are not dense".into());
+    };
+    // A single row has any pitch.
+    let pitch = if pitch.is(0) { Dim::Known(1) } else { pitch };
+    let r = pitch.range(cx.symbols);
+    if r.lo < 0 || r.hi > WIDEST_ROW {
+        return Err(format!("rows {pitch} elements apart: the copy into L1 counts up to {WIDEST_ROW}"));
+    }
+    Ok(Side {
+        operand: kb.operand(el.buffer.0).ok_or("a parameter that is bound to nothing")?,
+        shape: kb.buffer(el.buffer).shape.clone(),
+        weight: None,
+        batch: axes.iter().map(|a| address.coefficient(*a)).collect(),
+        base: address.base,
+        pitch,
+        depth_inner,
+    })
+}
+
+/// A constant right operand, transposed when the program is made.
+pub fn transposed(cx: &BodyCx, arg: Arg, side: Side) -> Result<Side, String> {
+    let refuse = "a right operand of f32 must be constant, or transposed in memory, to be loaded by the cube unit";
+    let Arg::Input(i) = arg else { return Err(refuse.into()) };
+    let constant = cx.inputs[i as usize].constant.filter(|t| t.shape.len() == 2).ok_or(refuse)?;
+    let [k, n] = constant.shape[..] else { return Err(refuse.into()) };
+    let turned = Tensor::build(constant.dtype, &[n, k], |i| constant.get(i % k * n + i / k));
+    Ok(Side {
+        operand: Operand::Weight(0),
+        shape: vec![Dim::from(n), Dim::from(k)],
+        weight: Some(turned),
+        pitch: Dim::from(k),
+        depth_inner: true,
+        ..side
+    })
+}
+
+/// The parameter of an operand.
+pub fn param(kb: &mut KernelBuilder, s: &Side, dtype: DType) -> BufId {
+    match &s.weight {
+        Some(t) => {
+            let flat = t.reshaped(&[t.len()]).unwrap_or_else(|| t.clone());
+            kb.weight(flat, None)
+        }
+        None => kb.param(s.operand, dtype, &s.shape, Access::Read),
+    }
+}
