@@ -48,7 +48,7 @@ fn one(cx: &mut BodyCx, anchor: usize, root: Arg, dst: Operand) -> Result<(), St
 
 /// A contraction: by the tiled kernels, which take a whole body, or in the plain form where those do not apply.
 fn product(cx: &mut BodyCx, anchor: usize, root: Arg, dst: Operand) -> Result<(), String> {
-    if narrows(cx, anchor) {
+    if narrows(cx, anchor) || contraction::runs_along_depth(cx, anchor) {
         return window::lower(cx, anchor, root, dst);
     }
     let whole = root == cx.result();

@@ -78,6 +78,24 @@ pub fn lower(cx: &mut BodyCx, anchor: usize) -> Result<(), String> {
     product.build(cx, &op)
 }
 
+/// True for few rows times a matrix that lies with its depth contiguous, each column a run of memory (the keys of a decoder's
+/// cache): the sum along the depth in place costs less than turning the matrix around for so few rows.
+pub fn runs_along_depth(cx: &BodyCx, anchor: usize) -> Result<bool, String> {
+    let (a, b) = (cx.body.nodes[anchor].args[0], cx.body.nodes[anchor].args[1]);
+    let few_rows = cx.types[anchor].shape.iter().rev().nth(1).and_then(Dim::known).is_some_and(|m| m < ROWS_TO_PACK);
+    let long = cx.ty(a).shape.last().and_then(Dim::known).is_some_and(|k| k >= cx.lanes(cx.ty(a).dtype) as i64);
+    if !few_rows || !long {
+        return Ok(false);
+    }
+    let contiguous =
+        |s: &Strides, axis: usize| s.axes.iter().rev().nth(axis).is_some_and(|x| x.as_ref().is_some_and(|c| c.is(1)));
+    let Some(right) = strides(cx, b)?.filter(|s| !s.guarded) else { return Ok(false) };
+    let left = strides(cx, a)?.filter(|s| !s.guarded);
+    let constant = cx.inputs[right.input as usize].constant.is_some();
+    let turned = contiguous(&right, 1) && !contiguous(&right, 0);
+    Ok(!constant && turned && left.is_some_and(|s| contiguous(&s, 0)))
+}
+
 /// The left operand in place where its depth is contiguous (or there are few rows), else made so.
 fn left_source(cx: &mut BodyCx, a: Arg) -> Result<Source, String> {
     let ty = cx.ty(a).clone();

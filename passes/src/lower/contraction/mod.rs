@@ -32,6 +32,11 @@ pub fn lower(cx: &mut BodyCx) -> Result<(), String> {
     }
 }
 
+/// True for a contraction that the plain form does best: every sum is over a run of memory, and there are too few to repack for.
+pub fn runs_along_depth(cx: &BodyCx, anchor: usize) -> bool {
+    matches!(cx.body.nodes[anchor].op, Op::MatMul { .. }) && matmul::runs_along_depth(cx, anchor) == Ok(true)
+}
+
 /// Name of a kernel; see `name` for the grammar.
 fn label(cx: &BodyCx, kind: &str, tile: Option<(Tile, DType)>) -> String {
     let mut details = vec![];

@@ -326,19 +326,6 @@ pub const RULES: &[Rule] = &[
         },
     },
     Rule {
-        name: "turned-product",
-        promise: Exact,
-        root: |op| matches!(op, Op::Transpose { .. }),
-        apply: turned_product,
-        example: |g| {
-            let (x, y) = (g.input(&[2, 3, 4]), g.input(&[2, 4, 5]));
-            let z = g.op(Op::MatMul { out: DType::F32 }, &[x, y]);
-            let perm = g.pick(&[[0, 2, 1], [2, 0, 1], [2, 1, 0]]);
-            let z = g.transpose(&perm, z);
-            g.done(z)
-        },
-    },
-    Rule {
         name: "pad-into-conv",
         promise: Exact,
         root: |op| matches!(op, Op::Conv(_)),
@@ -362,7 +349,7 @@ fn transposed_input(g: &mut Gen, rank: usize) -> beiming_ir::graph::ValueId {
 }
 
 /// What a class is a transpose of.
-fn transposed(eg: &Eg, id: Id) -> Vec<(Vec<usize>, Id)> {
+pub(super) fn transposed(eg: &Eg, id: Id) -> Vec<(Vec<usize>, Id)> {
     find_all(eg, id, |op, c| match op {
         Op::Transpose { perm } => Some((perm.clone(), c[0])),
         _ => None,
@@ -537,39 +524,6 @@ fn keep_axes(eg: &mut Eg, op: &Op, c: &[Id]) -> Vec<Id> {
     let shape: Vec<Dim> = (0..shape.len()).filter(|a| !gone(*a)).map(|a| shape[a].clone()).collect();
     let y = add(eg, kept, &[c[0]]);
     y.and_then(|y| add_reshape(eg, shape, y)).into_iter().collect()
-}
-
-/// `(x y)^T` as `y^T x^T`, where that leaves less to turn around.
-fn turned_product(eg: &mut Eg, op: &Op, c: &[Id]) -> Vec<Id> {
-    let Op::Transpose { perm } = op else { return vec![] };
-    let rank = perm.len();
-    // The axes of the matrices change their order.
-    let place = inverse(perm);
-    if rank < 2 || place[rank - 1] > place[rank - 2] {
-        return vec![];
-    }
-    let products = find_all(eg, c[0], |op, c| match op {
-        Op::MatMul { out } => Some((*out, c[0], c[1])),
-        _ => None,
-    });
-    let mut out = vec![];
-    for (dtype, x, y) in products {
-        let swap = |eg: &mut Eg, v: Id| {
-            let mut q: Vec<usize> = (0..ty(eg, v).rank()).collect();
-            let last = q.len() - 1;
-            q.swap(last, last - 1);
-            let below = transposed(eg, v).into_iter().next();
-            match below {
-                Some((p, source)) => add_transpose(eg, &compose(&q, &p), source),
-                None => add_transpose(eg, &q, v),
-            }
-        };
-        let (Some(a), Some(b)) = (swap(eg, y), swap(eg, x)) else { continue };
-        let product = add(eg, Op::MatMul { out: dtype }, &[a, b]);
-        let rest: Vec<usize> = perm.iter().map(|&p| if p + 2 < rank { p } else { 2 * rank - 3 - p }).collect();
-        out.extend(product.and_then(|v| add_transpose(eg, &rest, v)));
-    }
-    out
 }
 
 /// Zeros around the spatial axes are what a convolution reads outside its argument anyway.

@@ -5,6 +5,7 @@ pub mod algebra;
 pub mod example;
 pub mod fusion;
 pub mod layout;
+pub mod products;
 pub mod recognise;
 
 use beiming_ir::graph::Graph;
@@ -39,5 +40,5 @@ pub struct Rule {
 
 /// Every rule of the first saturation, in the order in which they are tried.
 pub fn rewrites() -> Vec<&'static Rule> {
-    [layout::RULES, algebra::RULES, recognise::RULES].into_iter().flatten().collect()
+    [layout::RULES, products::RULES, algebra::RULES, recognise::RULES].into_iter().flatten().collect()
 }
