@@ -14,6 +14,7 @@ pub mod lower;
 pub mod merge_siblings;
 pub mod npu;
 mod rebuild;
+mod recognise_functions;
 mod recognise_regions;
 mod regions;
 pub mod report;
@@ -103,6 +104,11 @@ fn rewrite(
             };
             graph.regions.push(region);
         }
+    }
+    if options.reassociate
+        && let Some(found) = recognise_functions::run(&graph)?
+    {
+        graph = simplify::run(found, budget)?;
     }
     let graph = saturate::rewrite(&graph, target, options, report)?;
     let mut graph = simplify::run(graph, budget)?;

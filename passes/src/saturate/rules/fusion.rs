@@ -14,8 +14,10 @@ use beiming_ir::types::TensorType;
 use crate::cost::{self, CostModel};
 use crate::saturate::group::{Dag, Role, role};
 
-/// Most ops of a group: past this, registers spill and kernels take long to compile.
+/// Most ops of a group with an anchor: past this, registers spill and kernels take long to compile.
 const MAX_NODES: usize = 64;
+/// Most ops of a group without one. These are long polynomials where they are many, of which few values live at a time.
+const MAX_POINTWISE: usize = 256;
 /// Most inputs of a group.
 const MAX_INPUTS: usize = 24;
 /// Most ops a group computes again although another kernel has them too.
@@ -105,7 +107,9 @@ impl<'a> Group<'a> {
             after,
             evaluations: passes * users.iter().map(|(u, m)| self.evaluations(p, *u, m)).fold(0.0, f64::max),
         };
-        if self.members.len() >= MAX_NODES || self.inputs_with(p) > MAX_INPUTS {
+        let anchored = self.pledge.is_some() || role == Role::Anchor;
+        let most = if anchored { MAX_NODES } else { MAX_POINTWISE };
+        if self.members.len() >= most || self.inputs_with(p) > MAX_INPUTS {
             return Err("the kernel is large enough".into());
         }
         if role == Role::Anchor {
