@@ -38,6 +38,10 @@ pub(crate) fn node(r: &mut Rebuild, op: &Op, inputs: &[ValueId], ty: &TensorType
         Op::Concat { axis } => concat(r, inputs, *axis, loc),
         Op::Reverse { axes } if axes.iter().all(|&a| ty.shape[a].is(1)) => Some(x),
         Op::Reduce { op: ReduceOp::Max | ReduceOp::Min | ReduceOp::All | ReduceOp::Any, axes, .. } if axes.is_empty() => Some(x),
+        // One element is its own reduction; a float sum may start from a zero of the other sign.
+        Op::Reduce { op, axes, .. } if axes.iter().all(|&a| r.new.ty(x).shape[a].is(1)) && one_is_all(*op, ty.dtype) => {
+            r.push1(Op::Reshape { shape: ty.shape.clone() }, &[x], loc).ok()
+        }
         Op::Reduce { op, axes, keep } => {
             reduced_already(r, Op::Reduce { op: *op, axes: axes.clone(), keep: !keep }, inputs, ty, loc)
         }
@@ -46,6 +50,16 @@ pub(crate) fn node(r: &mut Rebuild, op: &Op, inputs: &[ValueId], ty: &TensorType
     }?;
     // A replacement never changes the type; where symbols keep two forms of one extent apart, the node stays.
     (r.new.ty(found) == ty).then_some(found)
+}
+
+/// Whether reducing one element gives that element, to the bit.
+fn one_is_all(op: ReduceOp, dtype: DType) -> bool {
+    match op {
+        ReduceOp::Max | ReduceOp::Min => true,
+        ReduceOp::All | ReduceOp::Any => dtype == DType::Bool,
+        ReduceOp::Sum | ReduceOp::Prod => dtype.int_range().is_some(),
+        _ => false,
+    }
 }
 
 /// The same reduction with or without its axes, under the other shape.

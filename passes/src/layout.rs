@@ -91,6 +91,18 @@ fn holds(a: &Dim, b: &Dim) -> bool {
     q * b.clone() == *a
 }
 
+/// Where two shapes are the same but for axes of extent one: for each axis of `to`, the axis of `from` that it is; `None` for those of
+/// extent one.
+pub fn besides_ones(from: &[Dim], to: &[Dim]) -> Option<Vec<Option<usize>>> {
+    let mut rest = (0..from.len()).filter(|&a| !from[a].is(1));
+    let mut axes = vec![];
+    for d in to {
+        let axis = if d.is(1) { None } else { Some(rest.next().filter(|&a| from[a] == *d)?) };
+        axes.push(axis);
+    }
+    rest.next().is_none().then_some(axes)
+}
+
 /// `Reshape(Transpose(perm, x))` as `Transpose(perm', Reshape(x))`: the shape and the permutation of the second form, where
 /// every run of axes that the reshape joins or splits is a run of `x` too. `shape` is the shape of `x`, `to` the result's.
 pub fn reshape_before_transpose(shape: &[Dim], perm: &[usize], to: &[Dim]) -> Option<(Vec<Dim>, Vec<usize>)> {
@@ -135,6 +147,16 @@ mod tests {
         assert!(is_relabeling(&nhwc, &dims(&[4, 7, 1, 1])));
         assert!(!is_relabeling(&nhwc, &dims(&[4, 7, 2, 1])));
         assert_eq!(without_axes(&[0, 3, 1, 2], &[1, 2]), vec![0, 1]);
+    }
+
+    #[test]
+    fn shapes_that_differ_in_ones() {
+        let axes = |from: &[i64], to: &[i64]| besides_ones(&dims(from), &dims(to));
+        assert_eq!(axes(&[4, 1, 5], &[1, 4, 5, 1]), Some(vec![None, Some(0), Some(2), None]));
+        assert_eq!(axes(&[1], &[]), Some(vec![]));
+        assert_eq!(axes(&[4, 5], &[5, 4]), None);
+        assert_eq!(axes(&[4, 5], &[4]), None);
+        assert_eq!(axes(&[4], &[4, 5]), None);
     }
 
     #[test]

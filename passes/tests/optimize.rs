@@ -394,7 +394,7 @@ fn deep_chains_fuse_in_bounded_kernels() {
     }
     let g = b.done(y);
     let (h, _) = check(&g, 1e-4);
-    assert!((2000 / 64..2000 / 32).contains(&kernels(&h).len()), "{}", kernels(&h).len());
+    assert!((2000 / 256..2000 / 128).contains(&kernels(&h).len()), "{}", kernels(&h).len());
 }
 
 #[test]

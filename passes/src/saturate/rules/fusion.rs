@@ -239,8 +239,10 @@ impl<'a> Group<'a> {
         if self.anchor == Some(u) { self.model.numel(self.dag.ty(p)) } else { m.evaluations }
     }
 
+    /// Arguments of the group with `p`. Constants of one element are no arguments: they become immediates.
     fn inputs_with(&self, p: usize) -> usize {
-        let outside = |c: &&usize| !self.members.contains_key(c) && **c != p;
+        let immediate = |c: usize| matches!(self.dag.op(c), Op::Constant(_)) && self.dag.ty(c).numel().is(1);
+        let outside = |c: &&usize| !self.members.contains_key(c) && **c != p && !immediate(**c);
         let all = self.members.keys().chain([&p]).flat_map(|m| &self.dag.children[*m]);
         all.filter(outside).collect::<BTreeSet<_>>().len()
     }

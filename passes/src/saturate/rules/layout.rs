@@ -8,7 +8,9 @@ use egg::Id;
 
 use super::Promise::{Exact, Reassociates};
 use super::{Gen, Rule};
-use crate::layout::{compose, inverse, is_identity, is_relabeling, permute, reshape_before_transpose, without_axes};
+use crate::layout::{
+    besides_ones, compose, inverse, is_identity, is_relabeling, permute, reshape_before_transpose, without_axes,
+};
 use crate::saturate::facts::{Eg, SMALL_CONSTANT, add, add_rank, add_reshape, add_transpose, constant, find_all, splat, ty};
 
 /// The rules.
@@ -295,6 +297,10 @@ pub const RULES: &[Rule] = &[
             let y = g.binary(BinaryOp::Add, other, y);
             let one = g.scalar(1.0);
             let y = g.binary(BinaryOp::Div, one, y);
+            // Only an axis of extent one is new; the other argument repeats along the last.
+            let y = g.reshape(&[6, 1, 4], y);
+            let row = g.input(&[6, 1, 1]);
+            let y = g.binary(BinaryOp::Sub, y, row);
             g.done(y)
         },
     },
@@ -357,7 +363,7 @@ pub(super) fn transposed(eg: &Eg, id: Id) -> Vec<(Vec<usize>, Id)> {
 }
 
 /// What a class is a reshape of.
-fn reshaped(eg: &Eg, id: Id) -> Vec<Id> {
+pub(super) fn reshaped(eg: &Eg, id: Id) -> Vec<Id> {
     find_all(eg, id, |op, c| matches!(op, Op::Reshape { .. }).then(|| c[0]))
 }
 
@@ -456,8 +462,18 @@ fn sink_reduce(eg: &mut Eg, op: &Op, c: &[Id]) -> Vec<Id> {
     out
 }
 
+/// The shape of what broadcasts to `outer`, where that is reshaped to `inner` and the two differ in axes of extent one only.
+fn narrow(shape: &[Dim], outer: &[Dim], inner: &[Dim]) -> Option<Vec<Dim>> {
+    let axes = besides_ones(outer, inner)?;
+    let missing = outer.len().checked_sub(shape.len())?;
+    let extent = |axis: usize| axis.checked_sub(missing).map_or(Dim::from(1), |a| shape[a].clone());
+    // It repeats, and is not itself what the other argument repeats along.
+    let repeats = (0..outer.len()).all(|a| extent(a).is(1) || extent(a) == outer[a]);
+    repeats.then(|| axes.into_iter().map(|a| a.map_or(Dim::from(1), extent)).collect())
+}
+
 /// `f(Reshape(x), y)` as `Reshape(f(x, y'))`, where `y` has the same shape and is reshaped back, or spans only trailing axes
-/// that the reshape leaves alone.
+/// that the reshape leaves alone, or the reshape only adds and drops axes of extent one.
 fn sink_reshape(eg: &mut Eg, op: &Op, c: &[Id]) -> Vec<Id> {
     let mut out = vec![];
     for (i, &arg) in c.iter().enumerate() {
@@ -473,11 +489,14 @@ fn sink_reshape(eg: &mut Eg, op: &Op, c: &[Id]) -> Vec<Id> {
                     add_reshape(eg, inner.clone(), y)
                 } else {
                     let lead = shape.iter().take_while(|d| d.is(1)).count();
-                    if shape.len() - lead > suffix || shape.len() > outer.len() {
+                    if shape.len() > outer.len() {
                         return None;
                     }
-                    // Drop leading ones that the inner rank has no room for.
-                    add_reshape(eg, shape[lead..].to_vec(), y)
+                    if shape.len() - lead <= suffix {
+                        // Drop leading ones that the inner rank has no room for.
+                        return add_reshape(eg, shape[lead..].to_vec(), y);
+                    }
+                    add_reshape(eg, narrow(&shape, &outer, &inner)?, y)
                 }
             };
             let args: Option<Vec<Id>> = c.iter().enumerate().map(|(k, &y)| fit(eg, k, y)).collect();

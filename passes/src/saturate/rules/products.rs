@@ -6,8 +6,8 @@ use egg::Id;
 
 use super::Promise::Exact;
 use super::Rule;
-use super::layout::transposed;
-use crate::layout::{compose, inverse};
+use super::layout::{reshaped, transposed};
+use crate::layout::{besides_ones, compose, inverse, permute};
 use crate::saturate::facts::{Eg, add, add_reshape, add_transpose, find_all, ty};
 
 /// The rules.
@@ -21,6 +21,20 @@ pub const RULES: &[Rule] = &[
             let (x, y) = (g.input(&[2, 3, 4]), g.input(&[2, 4, 5]));
             let z = g.op(Op::MatMul { out: DType::F32 }, &[x, y]);
             let perm = g.pick(&[[0, 2, 1], [2, 0, 1], [2, 1, 0]]);
+            let z = g.transpose(&perm, z);
+            g.done(z)
+        },
+    },
+    Rule {
+        name: "turned-product-with-ones",
+        promise: Exact,
+        root: |op| matches!(op, Op::Transpose { .. }),
+        apply: transpose_before_ones,
+        example: |g| {
+            let (x, y) = (g.input(&[2, 3, 4]), g.input(&[2, 4, 5]));
+            let z = g.op(Op::MatMul { out: DType::F32 }, &[x, y]);
+            let z = g.reshape(&[1, 2, 3, 1, 5], z);
+            let perm = g.pick(&[[3, 0, 4, 1, 2], [0, 1, 4, 3, 2]]);
             let z = g.transpose(&perm, z);
             g.done(z)
         },
@@ -68,6 +82,26 @@ fn turned_product(eg: &mut Eg, op: &Op, c: &[Id]) -> Vec<Id> {
         let product = add(eg, Op::MatMul { out: dtype }, &[a, b]);
         let rest: Vec<usize> = perm.iter().map(|&p| if p + 2 < rank { p } else { 2 * rank - 3 - p }).collect();
         out.extend(product.and_then(|v| add_transpose(eg, &rest, v)));
+    }
+    out
+}
+
+/// The transpose of a product that got axes of extent one as the transpose of the product, and then those axes: it is one that
+/// `turned_product` sees.
+fn transpose_before_ones(eg: &mut Eg, op: &Op, c: &[Id]) -> Vec<Id> {
+    let Op::Transpose { perm } = op else { return vec![] };
+    let outer = ty(eg, c[0]).shape.clone();
+    let shape = permute(perm, &outer);
+    let mut out = vec![];
+    for x in reshaped(eg, c[0]) {
+        let inner = ty(eg, x).shape.clone();
+        let is_product = !find_all(eg, x, |op, _| matches!(op, Op::MatMul { .. }).then_some(())).is_empty();
+        let Some(axes) = besides_ones(&inner, &outer).filter(|_| is_product) else { continue };
+        // The product's longer axes in the order of the result; those of extent one stay where they are.
+        let mut order = perm.iter().filter_map(|&p| axes[p]);
+        let moved: Option<Vec<usize>> = (0..inner.len()).map(|a| if inner[a].is(1) { Some(a) } else { order.next() }).collect();
+        let turned = moved.and_then(|p| add_transpose(eg, &p, x));
+        out.extend(turned.and_then(|y| add_reshape(eg, shape.clone(), y)));
     }
     out
 }
