@@ -95,7 +95,8 @@ case("rotary embedding", rotary, [HEADS, floats(16, 1, 32), floats(16, 1, 32)], 
      feed=([floats(1, 4, 16, 64), floats(1, 16, 32), floats(1, 16, 32)], [floats(1, 4, 16, 64)]))
 for name, f, attributes in [("attention", jax.nn.dot_product_attention, {}), ("causal attention, mask of iota", causal, {"is_causal": 1}),
                             ("causal attention", lambda q, k, v: jax.nn.dot_product_attention(q, k, v, is_causal=True), {"is_causal": 1})]:
-    case(name, f, [HEADS] * 3, [("Attention", ["x0", "x1", "x2"], ["y"], attributes)], feed=([floats(1, 4, 16, 64)] * 3, [floats(1, 4, 16, 64)]))
+    heads_first = [("Transpose", [f"x{i}"], [n], {"perm": [0, 2, 1, 3]}) for i, n in enumerate("qkv")]
+    case(name, f, [HEADS] * 3, [*heads_first, ("Attention", [*"qkv"], ["a"], attributes), ("Transpose", ["a"], ["y"], {"perm": [0, 2, 1, 3]})])
 # Functions that ONNX has no op for: only the two forms of JAX are compared.
 for name in ["erfc", "erf_inv", "lgamma", "digamma"]:
     CASES[name] = (getattr(lax, name), [X], None)

@@ -60,6 +60,23 @@ pub const RULES: &[Rule] = &[
         },
     },
     Rule {
+        name: "softmax-of-shifted",
+        promise: Reassociates,
+        root: |op| matches!(op, Op::Softmax { .. }),
+        apply: |eg, op, c| {
+            let Op::Softmax { axis, .. } = op else { return vec![] };
+            let source = unshifted(eg, c[0], &[*axis]);
+            if source == c[0] { vec![] } else { add(eg, op.clone(), &[source]).into_iter().collect() }
+        },
+        example: |g| {
+            let (shifted, _, _) = exponentials(g);
+            let axis = g.below(3);
+            let log = g.below(2) == 0;
+            let y = g.op(Op::Softmax { axis, log }, &[shifted]);
+            g.done(y)
+        },
+    },
+    Rule {
         name: "log-softmax",
         promise: Reassociates,
         root: |op| matches!(op, Op::Unary(UnaryOp::Log)),
