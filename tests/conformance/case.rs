@@ -13,7 +13,7 @@ use beiming_ir::text::{Constants, print_graph};
 use beiming_tests::compiled;
 use translate::{Settings, Translation};
 
-use crate::{compare, exact};
+use crate::{compare, exact, open};
 
 /// A program in its encodings.
 pub struct Case {
@@ -233,7 +233,7 @@ pub fn run(c: &Case, only_eval: bool) -> Outcome {
 }
 
 fn attempt(c: &Case, only_eval: bool, o: &mut Outcome) {
-    let mut first: Option<(Programs, String)> = None;
+    let mut first: Option<(&Path, Programs, String)> = None;
     for path in &c.files {
         let file = path.file_name().map_or_else(String::new, |n| n.to_string_lossy().into_owned());
         let programs = match guarded(|| read(path)) {
@@ -251,17 +251,28 @@ fn attempt(c: &Case, only_eval: bool, o: &mut Outcome) {
         o.read.0 += 1;
         let text = meaning(&programs);
         match &first {
-            None => first = Some((programs, text)),
-            Some((_, have)) if *have == text => {}
-            Some((_, have)) => {
+            None => first = Some((path, programs, text)),
+            Some((_, _, have)) if *have == text => {}
+            Some((_, _, have)) => {
                 o.differ.get_or_insert(format!("{file}: {}", first_difference(have, &text)));
             }
         }
     }
-    let Some((programs, _)) = first else { return };
+    let Some((path, programs, _)) = first else { return };
     o.functions = (programs.iter().filter(|(_, p)| p.is_ok()).count(), programs.len());
-    for t in programs.iter().filter_map(|(_, p)| p.as_ref().ok()) {
-        // A graph that takes arguments is not run: there are none. (Artifacts for compatibility have no checks either.)
+    for (name, t) in programs.iter().filter_map(|(n, p)| Some((n, p.as_ref().ok()?))) {
+        if t.checks.is_empty() && t.lifted.is_empty() && open::is_open(&t.graph) {
+            o.checks += 1;
+            match guarded(|| Ok::<_, String>(open::run(path, name, t, only_eval))) {
+                Ok(judged) => {
+                    o.eval = o.eval.take().or(judged.eval.err());
+                    o.cpu = o.cpu.take().or(judged.cpu.and_then(Result::err));
+                }
+                Err(e) => o.eval = Some(e),
+            }
+            continue;
+        }
+        // Others that take arguments are not run: there are none. (Artifacts for compatibility have no checks either.)
         if t.checks.is_empty() || t.graph.inputs.len() != t.lifted.len() {
             continue;
         }

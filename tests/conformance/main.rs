@@ -1,9 +1,10 @@
 //! Runs the public StableHLO suites and writes what passes, what does not and why: `make conformance CONFORMANCE=folder`.
 //!
 //! The suites are not part of the repository. The folder holds some of `testdata`, `dynamic` and `quantized` (folders of
-//! testdata), `interpret`, `math` and `vhlo_compat`, each with a folder a case, and in that every encoding of one program: `*.mlir` text, `*.mlirbc` artifacts. Every encoding must import
-//! to the same graph. The graph is evaluated, then compiled for this machine and run; the program's own checks judge both.
-//! Constants of the programs become inputs, so that the compiler does not compute the answers.
+//! testdata), `interpret`, `math` and `vhlo_compat`, each with a folder a case, and in that every encoding of one program:
+//! `*.mlir` text, `*.mlirbc` artifacts. Every encoding must import to the same graph. The graph is evaluated, then compiled for
+//! this machine and run; the program's own checks judge both. Constants of the programs become inputs, so that the compiler does
+//! not compute the answers. Programs over open extents check nothing: see [`open`].
 //!
 //! Options: `--filter TEXT` keeps cases whose name holds the text, `--only-eval` leaves the backend out, `--table FILE` writes
 //! the table, `--failures FILE` writes a line for each failure, `--threads N`.
@@ -11,6 +12,7 @@
 mod case;
 mod compare;
 mod exact;
+mod open;
 mod report;
 
 use std::path::{Path, PathBuf};

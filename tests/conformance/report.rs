@@ -109,7 +109,8 @@ pub fn table(results: &[(&Case, Outcome)], only_eval: bool) -> String {
         "# StableHLO conformance\n\nWritten by `make conformance CONFORMANCE=folder`; not edited by hand. Every encoding of a \
          case must import to the same\ngraph; the program's own checks judge the evaluator's results and those of the code for \
          this machine's CPU. Cases for several\nprocesses and for instruments of the reference interpreter stand apart. \
-         `+n`: cases in which all that the checks find wrong is\nnearer to the exact values (the program evaluated with every float \
+         Programs over open extents, which take arguments and check\nnothing, are held against the same program with \
+         numbers for the extents. `+n`: cases in which all that the checks find wrong is\nnearer to the exact values (the program evaluated with every float \
          an f64) than the numbers that the suite expects; they do\nnot count as passed.\n\n\
          | suite | cases | apart | encodings read | functions | imported | equal graphs | with checks | eval | CPU |\n\
          |---|--:|--:|--:|--:|--:|--:|--:|--:|--:|\n",
