@@ -36,6 +36,8 @@ pub struct Outcome {
     pub functions: (usize, usize),
     /// What went wrong at import: the first message.
     pub import: Option<String>,
+    /// Why functions of the first encoding do not translate, one message a function.
+    pub refused: Vec<String>,
     /// Encodings import to different graphs.
     pub differ: Option<String>,
     /// What went wrong in the evaluator.
@@ -259,6 +261,8 @@ fn attempt(c: &Case, only_eval: bool, o: &mut Outcome) {
         }
     }
     let Some((path, programs, _)) = first else { return };
+    let refused = programs.iter().filter_map(|(name, p)| Some(format!("@{name}: {}", p.as_ref().err()?)));
+    o.refused = refused.collect();
     o.functions = (programs.iter().filter(|(_, p)| p.is_ok()).count(), programs.len());
     for (name, t) in programs.iter().filter_map(|(n, p)| Some((n, p.as_ref().ok()?))) {
         if t.checks.is_empty() && t.lifted.is_empty() && open::is_open(&t.graph) {

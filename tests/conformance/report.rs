@@ -145,6 +145,21 @@ pub fn table(results: &[(&Case, Outcome)], only_eval: bool) -> String {
     for ((_, r), names) in reasons {
         let _ = writeln!(out, "| {} | {} | {} |", names.len(), r.replace('|', "\\|"), names[0]);
     }
+    let mut refused: BTreeMap<String, Vec<&str>> = BTreeMap::new();
+    // A module of one function is a case of its own.
+    for (c, o) in results.iter().filter(|(_, o)| o.functions.1 > 1) {
+        for m in &o.refused {
+            refused.entry(reason(m)).or_default().push(&c.name);
+        }
+    }
+    if !refused.is_empty() {
+        out.push_str("\n| functions | why modules of many do not import all | for example |\n|--:|---|---|\n");
+    }
+    let mut refused: Vec<_> = refused.into_iter().collect();
+    refused.sort_by_key(|(r, names)| (std::cmp::Reverse(names.len()), r.clone()));
+    for (r, names) in refused {
+        let _ = writeln!(out, "| {} | {} | {} |", names.len(), r.replace('|', "\\|"), names[0]);
+    }
     out
 }
 
@@ -152,6 +167,9 @@ pub fn table(results: &[(&Case, Outcome)], only_eval: bool) -> String {
 pub fn failures(results: &[(&Case, Outcome)]) -> String {
     let mut out = String::new();
     for (c, o) in results {
+        for m in o.refused.iter().skip(1) {
+            let _ = writeln!(out, "{}\t{}\tfunction\t{}", c.suite, c.name, m.replace(['\n', '\t'], " "));
+        }
         for (stage, m) in obstacles(o) {
             let _ = writeln!(out, "{}\t{}\t{stage}\t{}", c.suite, c.name, m.replace(['\n', '\t'], " "));
         }

@@ -198,3 +198,64 @@ fn the_platform_is_chosen_when_the_model_is_read() {
     let g = beiming::import::read(&file, &ImportOptions::default()).unwrap();
     assert_eq!(g.inputs.iter().map(|v| &*g.value(*v).name).collect::<Vec<_>>(), ["x"]);
 }
+
+#[test]
+fn einstein_sums() {
+    let ab = "  %a = stablehlo.constant dense<[[1, 2], [3, 4]]> : tensor<2x2xi32>
+  %b = stablehlo.constant dense<[[5, 6], [7, 8]]> : tensor<2x2xi32>\n";
+    for (config, shape, want) in [
+        ("ij,jk->ik", "2x2", "[[19, 22], [43, 50]]"),
+        ("ij,jk->ki", "2x2", "[[19, 43], [22, 50]]"),
+        ("ij,ij->", "", "70"),
+        ("ij,ij->i", "2", "[17, 53]"),
+        ("ij,kl->ik", "2x2", "[[33, 45], [77, 105]]"),
+        ("ii,ij->j", "2", "[33, 38]"),
+        ("...i,...i->...", "2", "[17, 53]"),
+        ("i...,ij->j...", "2x2", "[[26, 38], [30, 44]]"),
+    ] {
+        let to = if shape.is_empty() { "i32".to_string() } else { format!("{shape}xi32") };
+        let ty = format!("(tensor<2x2xi32>, tensor<2x2xi32>) -> tensor<{to}>");
+        let line = format!("  %c = \"stablehlo.einsum\"(%a, %b) {{einsum_config = \"{config}\"}} : {ty}\n");
+        holds(config, &main(&(ab.to_string() + &line + &expect("%c", &to, want))));
+    }
+    for (config, to, want) in [("ij->ji", "2x2xi32", "[[1, 3], [2, 4]]"), ("ii->", "i32", "5"), ("ii->i", "2xi32", "[1, 4]")] {
+        let ty = format!("(tensor<2x2xi32>) -> tensor<{to}>");
+        let line = format!("  %c = \"stablehlo.unary_einsum\"(%a) {{einsum_config = \"{config}\"}} : {ty}\n");
+        holds(config, &main(&(ab.to_string() + &line + &expect("%c", to, want))));
+    }
+    let line = "  %c = \"stablehlo.einsum\"(%a, %b) {einsum_config = \"ij,jk->iz\"} : (tensor<2x2xi32>, tensor<2x2xi32>) -> tensor<2x2xi32>\n";
+    let e = translated(&main(&(ab.to_string() + line)), Known::default()).unwrap_err().to_string();
+    assert!(e.contains("einsum `ij,jk->iz`: axes are named by letters"), "{e}");
+}
+
+#[test]
+fn a_participant_alone() {
+    let x = "  %x = stablehlo.constant dense<[1, 2]> : tensor<2xi32>\n";
+    let reduce = |op: &str, groups: &str| {
+        format!(
+            "\"stablehlo.{op}\"(%x) ({{
+    ^bb0(%a: tensor<i32>, %b: tensor<i32>):
+      %s = stablehlo.add %a, %b : tensor<i32>
+      stablehlo.return %s : tensor<i32>
+    }}) {{replica_groups = dense<{groups}>, channel_handle = #stablehlo.channel_handle<handle = 0, type = 0>}} : (tensor<2xi32>) -> tensor<2xi32>\n"
+        )
+    };
+    let same = expect("%y", "2xi32", "[1, 2]");
+    for (op, groups) in [
+        ("all_reduce", "0> : tensor<1x1xi64"),
+        ("all_reduce", "[[0], [1]]> : tensor<2x1xi64"),
+        ("collective_reduce", "0> : tensor<1x1xi64"),
+    ] {
+        holds(op, &main(&format!("{x}  %y = {}{same}", reduce(op, groups))));
+    }
+    let later = format!(
+        "{x}  %f = \"stablehlo.async_start\"(%x) ({{
+    %z = {}    stablehlo.return %z : tensor<2xi32>
+  }}) : (tensor<2xi32>) -> !stablehlo.future<tensor<2xi32>>
+  %y = \"stablehlo.async_done\"(%f) : (!stablehlo.future<tensor<2xi32>>) -> tensor<2xi32>\n{same}",
+        reduce("all_reduce", "0> : tensor<1x1xi64")
+    );
+    holds("async", &main(&later));
+    let e = translated(&main(&format!("{x}  %y = {}", reduce("all_reduce", "[[0, 1]]> : tensor<1x2xi64"))), Known::default());
+    assert!(e.unwrap_err().to_string().contains("groups of several participants"));
+}

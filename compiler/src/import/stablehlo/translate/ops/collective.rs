@@ -13,6 +13,7 @@ pub const OPS: &[Row] = &[
     any("stablehlo.all_to_all", alone),
     any("stablehlo.collective_broadcast", alone),
     any("stablehlo.collective_permute", permute),
+    any("stablehlo.collective_reduce", root),
     any("stablehlo.cross-replica-sum", alone),
     any("stablehlo.reduce_scatter", alone),
     any("stablehlo.infeed", elsewhere),
@@ -23,17 +24,31 @@ pub const OPS: &[Row] = &[
     real("stablehlo.replica_id", identity),
 ];
 
-/// Groups that name other participants need them.
+/// A group that names other participants needs them; groups of one each do not.
 fn alone(cx: &mut Cx<'_, '_>) -> R<Vec<Val>> {
-    let groups = match cx.attr("replica_groups") {
-        Some(Attr::Dense(d)) => d.values.to_i64(),
-        Some(a) => a.ints().unwrap_or_default(),
-        None => vec![],
+    let (groups, size) = match cx.attr("replica_groups") {
+        // `[groups, participants of each]`
+        Some(Attr::Dense(d)) => (d.values.to_i64(), d.ty.shape.get(1).copied().flatten()),
+        Some(a) => (a.ints().unwrap_or_default(), None),
+        None => (vec![], None),
     };
-    if groups.iter().any(|g| *g > 0) {
+    if groups.iter().any(|g| *g > 0) && size != Some(1) {
         return unsupported("groups of several participants; programs run with one");
     }
+    for (i, x) in cx.args.iter().enumerate().take(cx.op.results.len()) {
+        let (Some(declared), shape) = (cx.result_shape(i)?, cx.shape_of(x)?) else { continue };
+        if declared != shape && shape.iter().all(|d| d.known().is_some()) {
+            return bad_arguments(format!("a group of one gives its argument, but result {i} is declared with another shape"));
+        }
+    }
     Ok(cx.args.clone())
+}
+
+/// As [`alone`]; the last argument may say which participant of each group gets the result, which is this one.
+fn root(cx: &mut Cx<'_, '_>) -> R<Vec<Val>> {
+    let mut all = alone(cx)?;
+    all.truncate(cx.op.results.len());
+    Ok(all)
 }
 
 /// Nobody sends to this participant unless it does itself.

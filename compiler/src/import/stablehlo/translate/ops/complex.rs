@@ -203,14 +203,19 @@ fn convert(cx: &mut Cx<'_, '_>) -> R<Vec<Val>> {
     Ok(vec![Val::Complex(re, cx.cast(im, to)?)])
 }
 
-/// Four real products.
 fn dot(cx: &mut Cx<'_, '_>) -> R<Vec<Val>> {
     let (a, b) = (planes(cx, 0)?, planes(cx, 1)?);
     let to = cx.result_dtype(0)?;
     let axes = dot::axes_of(cx, [cx.rank(a.0), cx.rank(b.0)])?;
-    let mut product = |x: V, y: V| dot::contract(cx, x, y, &axes, to);
-    let (rr, ii) = (product(a.0, b.0)?, product(a.1, b.1)?);
-    let (ri, ir) = (product(a.0, b.1)?, product(a.1, b.0)?);
+    Ok(vec![product(cx, &Val::Complex(a.0, a.1), &Val::Complex(b.0, b.1), &axes, to)?])
+}
+
+/// The product of two complex tensors as four real ones.
+pub fn product(cx: &mut Cx<'_, '_>, x: &Val, y: &Val, axes: &dot::Axes, to: DType) -> R<Val> {
+    let (Val::Complex(a, b), Val::Complex(c, d)) = (x, y) else { return bad_arguments("it takes complex tensors") };
+    let mut product = |x: &V, y: &V| dot::contract(cx, *x, *y, axes, to);
+    let (rr, ii) = (product(a, c)?, product(b, d)?);
+    let (ri, ir) = (product(a, d)?, product(b, c)?);
     let re = cx.binary(BinaryOp::Sub, rr, ii)?;
-    Ok(vec![Val::Complex(re, cx.binary(BinaryOp::Add, ri, ir)?)])
+    Ok(Val::Complex(re, cx.binary(BinaryOp::Add, ri, ir)?))
 }

@@ -17,6 +17,8 @@ use crate::import::stablehlo::syntax::{Block, Operation, Value};
 pub const OPS: &[Row] = &[
     any("func.call", call),
     any("stablehlo.after_all", after_all),
+    any("stablehlo.async_done", async_done),
+    any("stablehlo.async_start", async_start),
     any("stablehlo.case", case),
     any("stablehlo.composite", composite),
     any("stablehlo.get_tuple_element", get_tuple_element),
@@ -28,6 +30,20 @@ pub const OPS: &[Row] = &[
 
 fn barrier(cx: &mut Cx<'_, '_>) -> R<Vec<Val>> {
     Ok(cx.args.clone())
+}
+
+/// What may happen meanwhile happens at once; a future is the tuple of its results.
+fn async_start(cx: &mut Cx<'_, '_>) -> R<Vec<Val>> {
+    let block = cx.block(0)?;
+    let args = if block.args.is_empty() { vec![] } else { cx.args.clone() };
+    Ok(vec![Val::Tuple(cx.walk.block(block, &args)?)])
+}
+
+fn async_done(cx: &mut Cx<'_, '_>) -> R<Vec<Val>> {
+    match cx.val(0)? {
+        Val::Tuple(results) => Ok(results),
+        other => bad_arguments(format!("it takes a future, not {}", other.kind())),
+    }
 }
 
 fn after_all(_: &mut Cx<'_, '_>) -> R<Vec<Val>> {

@@ -13,6 +13,7 @@ pub mod convolution;
 pub mod custom_call;
 pub mod dot;
 pub mod dynamic;
+pub mod einsum;
 pub mod elementwise;
 pub mod fft;
 pub mod gather;
@@ -93,6 +94,7 @@ const FAMILIES: &[&[Row]] = &[
     custom_call::OPS,
     dot::OPS,
     dynamic::OPS,
+    einsum::OPS,
     elementwise::OPS,
     fft::OPS,
     gather::OPS,
