@@ -38,6 +38,14 @@ fn shapes_and_types() {
         for d in [F16, F32] {
             all.extend(calls("right turned", &[(d, &[19, 40]), (d, &[21, 40])], &[], right.clone(), chip));
         }
+        if chip == "ascend910b1" {
+            // 32-bit fractals that are transposed on the way.
+            for (m, k, n) in [(7usize, 33usize, 5usize), (16, 16, 16), (33, 130, 50), (20, 270, 40)] {
+                all.extend(calls("right as it lies", &[(F32, &[m, k]), (F32, &[k, n])], &[], vec![matmul(F32)], chip));
+                let left = vec![(turn(&[1, 0]), vec![100]), (Op::MatMul { out: F32 }, vec![0, 101])];
+                all.extend(calls("left turned", &[(F32, &[k, m]), (F32, &[k, n])], &[], left, chip));
+            }
+        }
         let left = vec![(turn(&[1, 0]), vec![100]), (Op::MatMul { out: F32 }, vec![0, 101])];
         all.extend(calls("left turned", &[(F16, &[40, 19]), (F16, &[40, 21])], &[], left, chip));
     }

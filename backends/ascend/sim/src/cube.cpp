@@ -88,6 +88,24 @@ void load_2d(const Window& dst, const Window& src, const AscendC::LoadData2DPara
     in.spend(c.load_start + double(p.repeatTimes * FRACTAL) / (dst.space == Space::L0A ? c.l1_to_l0a : c.l1_to_l0b));
 }
 
+void load_transposed(const Window& dst, const Window& src, const AscendC::LoadData2dTransposeParams& p, uint32_t size, Site site) {
+    Instruction in(Pipe::MTE1, site);
+    const Chip& c = in.in().machine().chip();
+    if (c.generation != 2201) in.find(Kind::Limit, "fractals of 32-bit elements are transposed on the way by 2201 only");
+    if (!p.repeatTimes) in.find(Kind::Limit, "repeatTimes 0 loads nothing");
+    uint64_t at = 0;
+    for (uint32_t r = 0; r < p.repeatTimes; r++) {
+        auto* from = in.touch(src, (uint64_t(p.startIndex) + uint64_t(r) * p.srcStride) * 2 * FRACTAL, 2 * FRACTAL, false);
+        uint8_t* to[2] = {in.touch(dst, at, FRACTAL, true, FRACTAL), in.touch(dst, at + uint64_t(1 + p.dstFracGap) * FRACTAL, FRACTAL, true, FRACTAL)};
+        at += uint64_t(1 + p.dstGap) * FRACTAL;
+        if (!from || !to[0] || !to[1]) continue;
+        for (uint32_t i = 0; i < 16; i++)
+            for (uint32_t j = 0; j < 16; j++)
+                std::memcpy(to[i / 8] + (j * 8 + i % 8) * size, from + (j / 8) * FRACTAL + (i * 8 + j % 8) * size, size);
+    }
+    in.spend(c.load_start + double(p.repeatTimes * 2 * FRACTAL) / (dst.space == Space::L0A ? c.l1_to_l0a : c.l1_to_l0b));
+}
+
 void mmad(const Window& cw, const Window& aw, const Window& bw, const AscendC::MmadParams& p, Operand type, Site site) {
     Core& me = core();
     const Chip& chip = me.machine().chip();
@@ -122,7 +140,7 @@ void mmad(const Window& cw, const Window& aw, const Window& bw, const AscendC::M
                     float x = element(a + left * FRACTAL + ((i % 16) * k0 + k % k0) * size, type);
                     float y = element(b + right * FRACTAL + ((j % 16) * k0 + k % k0) * size, type);
                     if (type == Operand::Int8) whole += int32_t(x) * int32_t(y);
-                    else sum += x * y;
+                    else sum = float(double(sum) + double(x) * double(y));  // products are exact
                 }
                 std::memcpy(at, type == Operand::Int8 ? static_cast<const void*>(&whole) : &sum, 4);
             }

@@ -63,20 +63,119 @@ pub fn to_l1(w: &mut Writer, vars: &[(VarId, ExprId)], dst: &Element, src: &Elem
             }
         }
     });
+    let from = |w: &Writer, rest: &Text| super::vector::at(w, src.buffer, &first.plus(rest));
+    if in_strips(w, dst.buffer) {
+        return strips(w, &name, ty, columns, [&fr, &fc], [&r, &c], &pitch, &from);
+    }
     if src.guard.is_some() {
         edges(w, &name, ty, rows, [&fr, &fc], [&r, &c], k0(dtype));
     }
-    let field = |t: &Text| if t.known().is_some() { t.s.clone() } else { format!("static_cast<uint16_t>({})", t.s) };
-    let pitch = if pitch.known().is_some() { pitch.s } else { format!("static_cast<uint16_t>({})", pitch.s) };
-    let from = super::vector::at(w, src.buffer, &first);
-    w.line(&format!("DataCopy({name}, {from}, Nd2NzParams(1, {}, {}, 0, {pitch}, {rows}, 1, 0));", field(&r), field(&c)));
+    let from = from(w, &Text::int(0));
+    w.line(&format!(
+        "DataCopy({name}, {from}, Nd2NzParams(1, {}, {}, 0, {}, {rows}, 1, 0));",
+        field(&r),
+        field(&c),
+        field(&pitch)
+    ));
+    Ok(())
+}
+
+/// Text of a field of 16 bits.
+fn field(t: &Text) -> String {
+    if t.known().is_some() { t.s.clone() } else { format!("static_cast<uint16_t>({})", t.s) }
+}
+
+/// True for a local in L1 whose 32-bit elements are transposed on the way out: that takes two fractals side by side, so that they
+/// lie in strips of 16 rows, fractal by fractal along each (zZ).
+fn in_strips(w: &Writer, b: BufId) -> bool {
+    let mut turned = false;
+    beiming_ir::kernel::npu::for_each_copy(w.k, &mut |s| {
+        let Stmt::Copy { vars, dst, src, .. } = s else { return };
+        let to = w.k.buffer(dst.buffer).space;
+        let [(vi, _), (vj, _)] = vars[..] else { return };
+        if src.buffer == b && matches!(to, Space::L0A | Space::L0B) {
+            // The depth: the columns of the left operand, the rows of the right one.
+            let depth = if to == Space::L0A { vj } else { vi };
+            turned |= src.index.first().is_some_and(|e| w.print.uses(*e, depth));
+        }
+    });
+    turned && w.k.buffer(b).dtype.size() == 4
+}
+
+/// A copy into strips, and zeros beyond the edges.
+#[allow(clippy::too_many_arguments)]
+fn strips(
+    w: &mut Writer,
+    name: &str,
+    ty: &str,
+    columns: usize,
+    [filled_rows, filled_columns]: [&Text; 2],
+    [r, c]: [&Text; 2],
+    pitch: &Text,
+    from: &dyn Fn(&Writer, &Text) -> String,
+) -> Result<(), String> {
+    let (k0, strip) = (8, SIDE * columns);
+    let Some(all) = filled_columns.known().map(|n| n / k0) else { return Err("strips of an open width".into()) };
+    let minus = |t: &Text| Text::int(-1).times(t);
+    let up = |t: &Text, by: i64| match t.known() {
+        Some(n) => Text::int((n + by - 1) / by),
+        None => Text::atom(format!("(({} + {}) / {by})", t.s, by - 1)),
+    };
+    let (there, filled, reached) = (up(r, SIDE as i64), up(filled_rows, SIDE as i64), up(c, k0));
+    w.open(&format!("for (int64_t strip = 0; strip < {}; ++strip) {{", there.s));
+    let rows = match r.known() {
+        Some(n) if n % SIDE as i64 == 0 => Text::int(SIDE as i64),
+        _ => Text::atom(format!("Smaller({} - strip * {SIDE}, {SIDE})", r.s)),
+    };
+    let each = Text::atom("strip");
+    let at = from(w, &each.times(&Text::int(SIDE as i64)).times(pitch));
+    w.line(&format!(
+        "DataCopy({name}[strip * {strip}], {at}, Nd2NzParams(1, {}, {}, 0, {}, {SIDE}, 1, 0));",
+        field(&rows),
+        field(c),
+        field(pitch)
+    ));
+    w.close();
+    let params =
+        |repeats: &str, blocks: &str, gap: &str| format!("InitConstValueParams<{ty}>({repeats}, {blocks}, {gap}, {ty}(0))");
+    if r.known().is_none_or(|n| n % SIDE as i64 != 0) {
+        w.open(&format!("if ({} % {SIDE} > 0) {{", r.s));
+        let p = params(
+            &field(&reached),
+            &format!("static_cast<uint16_t>({SIDE} - {} % {SIDE})", r.s),
+            &format!("static_cast<uint16_t>({} % {SIDE})", r.s),
+        );
+        w.line(&format!(
+            "InitConstValue({name}[{0} / {SIDE} * {strip} + {0} % {SIDE} * {k0}], {p});  // zeros behind the last row",
+            r.s
+        ));
+        w.close();
+    }
+    if there != filled {
+        w.open(&format!("if ({} < {}) {{", there.s, filled.s));
+        let blocks = filled.plus(&minus(&there)).times(&Text::int((strip * 4 / 32) as i64));
+        let p = params("1", &field(&blocks), "0");
+        w.line(&format!(
+            "InitConstValue({name}[{}], {p});  // zeros in strips of no rows",
+            there.times(&Text::int(strip as i64)).s
+        ));
+        w.close();
+    }
+    if reached.known() != Some(all) {
+        w.open(&format!("if ({} < {all}) {{", reached.s));
+        let side = Text::int(SIDE as i64);
+        let p =
+            params(&field(&there), &field(&Text::int(all).plus(&minus(&reached)).times(&side)), &field(&reached.times(&side)));
+        let first = reached.times(&Text::int(SIDE as i64 * k0));
+        w.line(&format!("InitConstValue({name}[{}], {p});  // zeros behind the last column", first.s));
+        w.close();
+    }
     Ok(())
 }
 
 /// Zeros in what lies beyond the edges of an operand, as far as the tile is filled: behind its last row in every column of
 /// fractals that it reaches, and in the columns that it does not reach. (A copy fills the last reached column itself.)
 fn edges(w: &mut Writer, name: &str, ty: &str, pitch: usize, filled: [&Text; 2], [r, c]: [&Text; 2], k0: usize) {
-    let field = |t: &Text| if t.known().is_some() { t.s.clone() } else { format!("static_cast<uint16_t>({})", t.s) };
     let columns = |t: &Text| match t.known() {
         Some(n) => Text::int((n as usize).div_ceil(k0) as i64),
         None => Text::atom(format!("(({} + {}) / {k0})", t.s, k0 - 1)),
@@ -153,6 +252,9 @@ pub fn to_l0(w: &mut Writer, vars: &[(VarId, ExprId)], dst: &Element, src: &Elem
     let (outer, deep) = (outer_l0 / SIDE, depth_l0 / k0);
     // Depth runs along the long side of fractals in L1, or across it, where each is transposed on the way.
     let along_depth = depth_axis == 1;
+    if !along_depth && dtype.size() == 4 && w.npu.core.generation == Generation::V2201 {
+        return to_l0_turned(w, [&to, &from], left, [outer, deep], &within);
+    }
     if !along_depth && dtype.size() != 2 {
         return Err("fractals of other than 16-bit elements are not transposed on the way".into());
     }
@@ -185,6 +287,34 @@ pub fn to_l0(w: &mut Writer, vars: &[(VarId, ExprId)], dst: &Element, src: &Elem
     w.open(&format!("for (uint16_t f = 0; f < {count}; ++f) {{"));
     let line = load(format!("{to}[f * {}]", repeat * elements), index, repeat, stride);
     w.line(&line);
+    w.close();
+    Ok(())
+}
+
+/// A load from strips in L1, each square of two fractals transposed: `deep` fractals of 8 along the depth.
+fn to_l0_turned(
+    w: &mut Writer,
+    [to, from]: [&str; 2],
+    left: bool,
+    [outer, deep]: [usize; 2],
+    within: &Text,
+) -> Result<(), String> {
+    if outer > 255 {
+        return Err(format!("{outer} squares in one load, of at most 255"));
+    }
+    let strip = outer * SIDE * SIDE;
+    let first = match within.known() {
+        Some(n) => Text::int(n / SIDE as i64),
+        None => Text::atom(format!("({} / {SIDE})", within.s)),
+    };
+    // The fractals of a square follow each other in the left operand, and lie a row of fractals apart in the right one.
+    let (step, gap, apart) = if left { (2 * 128, deep - 1, 0) } else { (2 * outer * 128, 0, outer - 1) };
+    w.open(&format!("for (uint16_t f = 0; f < {}; ++f) {{", deep / 2));
+    let at = first.plus(&Text::atom("f")).times(&Text::int(strip as i64));
+    w.line(&format!(
+        "LoadDataWithTranspose({to}[f * {step}], {from}[{}], LoadData2dTransposeParams(0, {outer}, 1, {gap}, {apart}));",
+        at.s
+    ));
     w.close();
     Ok(())
 }

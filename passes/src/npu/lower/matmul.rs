@@ -7,7 +7,7 @@
 
 use beiming_ir::kernel::{Access, BufId, Element, ExprId, Loop, Space, Stmt};
 use beiming_ir::ops::{Arg, BinaryOp, Op};
-use beiming_ir::target::npu::Npu;
+use beiming_ir::target::npu::{Generation, Npu};
 use beiming_ir::types::{DType, Dim};
 
 use super::operands::{Side, materialise, param, side, transposed};
@@ -120,7 +120,7 @@ pub fn plan(cx: &mut BodyCx, npu: &Npu, anchor: usize, out: DType) -> Result<Pla
     }
     let left = side(cx, node.args[0], &shape, &k, true)?;
     let mut right = side(cx, node.args[1], &shape, &k, false)?;
-    if operand.size() == 4 {
+    if operand.size() == 4 && npu.core.generation != Generation::V2201 {
         // Fractals of 32-bit elements are not transposed on the way.
         if !left.depth_inner {
             return Err("a transposed left operand of f32 is not loaded by the cube unit".into());
@@ -142,7 +142,9 @@ pub fn plan(cx: &mut BodyCx, npu: &Npu, anchor: usize, out: DType) -> Result<Pla
     let (tile, _) = choose(npu, &product).ok_or_else(|| format!("no tile fits the cube unit of {}", npu.name))?;
     // Both L0 buffers and L1 hold two copies of what the tile says; the depth of a copy need not pass the product's.
     let k0 = mode.k0 as usize;
-    let bk = tile.bk.min(product.k.next_multiple_of(k0.max(16)));
+    // What is transposed on the way comes in squares of 16.
+    let least = if left.depth_inner && right.depth_inner { k0 } else { 16 };
+    let bk = tile.bk.min(product.k.next_multiple_of(k0.max(16))).max(least);
     let steps = if k.known().is_some() { tile.steps.min(product.k.div_ceil(bk)) } else { tile.steps };
     let tile = Tiling { bm: tile.bm as i64, bn: tile.bn as i64, bk: bk as i64, steps: steps as i64 };
     Ok(Plan { anchor, tile, dims: [m, n, k], batch, sides: [left, right], dtypes: [operand, mode.accumulator, out] })

@@ -35,6 +35,18 @@ struct LoadData2DParams {
         : startIndex(start), repeatTimes(repeat), srcStride(stride), sid(s), dstGap(gap), ifTranspose(transpose), addrMode(mode) {}
 };
 
+struct LoadData2dTransposeParams {
+    uint16_t startIndex = 0;  // in squares
+    uint8_t repeatTimes = 0;
+    uint16_t srcStride = 0;   // in squares, start to start
+    uint16_t dstGap = 0;      // in fractals, from the end of a square's first to the start of the next one's first
+    uint16_t dstFracGap = 0;  // in fractals, between those of a square
+    uint8_t addrMode = 0;
+    LoadData2dTransposeParams() = default;
+    LoadData2dTransposeParams(uint16_t start, uint8_t repeat, uint16_t stride, uint16_t gap, uint16_t frac)
+        : startIndex(start), repeatTimes(repeat), srcStride(stride), dstGap(gap), dstFracGap(frac) {}
+};
+
 struct MmadParams {
     uint16_t m = 0, n = 0, k = 0;
     uint8_t unitFlag = 0;
@@ -58,6 +70,7 @@ namespace sim {
 void init_const(const Window& dst, uint16_t repeats, uint16_t blocks, uint16_t gap, const void* value, uint32_t element, Site site);
 void nd_to_nz(const Window& dst, const uint8_t* src, const AscendC::Nd2NzParams& p, uint32_t element, Site site);
 void load_2d(const Window& dst, const Window& src, const AscendC::LoadData2DParams& p, uint32_t element, Site site);
+void load_transposed(const Window& dst, const Window& src, const AscendC::LoadData2dTransposeParams& p, uint32_t element, Site site);
 enum class Operand : uint8_t { Half, Bfloat, Float, Int8 };
 void mmad(const Window& c, const Window& a, const Window& b, const AscendC::MmadParams& p, Operand type, Site site);
 void fixpipe(uint8_t* dst, const Window& src, const AscendC::FixpipeParamsV220& p, uint32_t dst_element, Site site);
@@ -81,6 +94,12 @@ template <class T> void InitConstValue(const LocalTensor<T>& dst, const InitCons
 
 template <class T> void LoadData(const LocalTensor<T>& dst, const LocalTensor<T>& src, const LoadData2DParams& p, sim::Site site = sim::Site::here()) {
     sim::load_2d(dst.window(), src.window(), p, sizeof(T), site);
+}
+
+// Squares of 16 x 16 elements of 32 bits, two fractals side by side, each transposed on the way.
+template <class T> void LoadDataWithTranspose(const LocalTensor<T>& dst, const LocalTensor<T>& src, const LoadData2dTransposeParams& p, sim::Site site = sim::Site::here()) {
+    static_assert(sizeof(T) == 4, "elements of 32 bits");
+    sim::load_transposed(dst.window(), src.window(), p, sizeof(T), site);
 }
 
 template <class C, class A, class B> void Mmad(const LocalTensor<C>& c, const LocalTensor<A>& a, const LocalTensor<B>& b, const MmadParams& p, sim::Site site = sim::Site::here()) {
