@@ -20,6 +20,6 @@ pub mod import;
 #[cfg(feature = "compile")]
 pub mod stage;
 
-pub use beiming_ir::{target, tensor, types};
+pub use beiming_ir::{plan, target, tensor, types};
 #[cfg(feature = "compile")]
 pub use driver::{CompileError, Options, Summary, compile};

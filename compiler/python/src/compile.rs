@@ -6,6 +6,7 @@ use beiming::Options;
 use beiming::cli::failure::Failure;
 use beiming::driver::{self, Summary, Watch};
 use beiming::stage::{self, Kind, Staged};
+use beiming::target::npu::ASCEND_TARGETS;
 use beiming::target::{CPU_TARGETS, Target};
 use beiming_runtime::format::container;
 use bytes::Bytes;
@@ -83,7 +84,7 @@ pub fn compile<'py>(
     progress: Option<Bound<'py, PyAny>>,
 ) -> PyResult<(Artifact, String)> {
     let source = Source::new(model, name, folder)?;
-    let mut target = find_target(py, target)?;
+    let mut target = find_target(py, target, options)?;
     let options = options::read(options, &mut target)?;
     let (artifact, summary) = work::run(py, source.shown(), progress.as_ref(), move |state| {
         run(source, &target, &options, output.as_deref(), &mut Watcher(state.clone()))
@@ -91,18 +92,24 @@ pub fn compile<'py>(
     Ok((Artifact { artifact: artifact.into() }, summary.to_json().to_string()))
 }
 
-/// The target of a name.
-pub fn find_target(py: Python<'_>, name: &str) -> PyResult<Target> {
-    Target::by_name(name).ok_or_else(|| {
-        let message = format!("unknown target `{name}`; targets are: {}", CPU_TARGETS.join(", "));
+/// The target of a name; of an NPU with the CPU beside it that the option `host` names.
+pub fn find_target(py: Python<'_>, name: &str, options: &Bound<'_, PyDict>) -> PyResult<Target> {
+    let unknown = |name: &str| {
+        let message = format!("unknown target `{name}`; targets are: {}", targets().join(", "));
         error::plain(py, "TargetError", &message)
-    })
+    };
+    if let Some(cpu) = Target::by_name(name) {
+        return Ok(cpu);
+    }
+    let host = options.get_item("host")?.map_or(Ok("host".into()), |h| h.extract::<String>())?;
+    let host = Target::by_name(&host).ok_or_else(|| unknown(&host))?;
+    Target::ascend(name, host).ok_or_else(|| unknown(name))
 }
 
 /// Names of the targets.
 #[pyfunction]
 pub fn targets() -> Vec<&'static str> {
-    CPU_TARGETS.to_vec()
+    CPU_TARGETS.into_iter().chain(ASCEND_TARGETS).collect()
 }
 
 /// Compiles into a file, or into one that nobody sees.

@@ -21,6 +21,7 @@ use serde_json::{Value, json};
 
 use crate::array::Array;
 use crate::compile::{Data, Source, find_target};
+use crate::tensor::own;
 use crate::{dtype, options, work};
 
 /// An array without numpy: name, element type, extents, bytes.
@@ -65,7 +66,7 @@ impl Subject {
         options: &Bound<'_, PyDict>,
     ) -> PyResult<Subject> {
         let source = Source::new(model, name, folder)?;
-        let mut target = find_target(py, target)?;
+        let mut target = find_target(py, target, options)?;
         let options = options::read(options, &mut target)?;
         let name = source.shown();
         let (source, outputs, is_onnx) = work::run(py, name.clone(), None, {
@@ -243,13 +244,6 @@ fn told(py: Python<'_>, ask: &Py<PyAny>, model: Option<Vec<u8>>, names: &[String
         }
     }
     Ok(values)
-}
-
-/// An array as a tensor of the IR. Its bytes are copied.
-fn own(a: &Array<'_>) -> Option<Tensor> {
-    let view = a.view();
-    let shape = view.shape.iter().map(|d| usize::try_from(*d).ok()).collect::<Option<Vec<usize>>>()?;
-    Tensor::new(view.dtype.name().parse().ok()?, shape, view.data.to_vec().into())
 }
 
 /// The model, to be taken apart, the names of what it gives, and whether it is ONNX.

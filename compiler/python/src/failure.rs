@@ -30,6 +30,7 @@ fn make_exception(py: Python<'_>, f: &Failure) -> PyResult<PyErr> {
                 for (key, value) in [("op", &p.op), ("node", &p.node), ("place", &p.at), ("why", &p.why)] {
                     op.set_item(key, value)?;
                 }
+                op.set_item("wants", &p.wants)?;
                 ops.append(op)?;
             }
             data.set_item("ops", ops)?;

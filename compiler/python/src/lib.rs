@@ -41,6 +41,8 @@ fn _beiming(m: &Bound<'_, PyModule>) -> PyResult<()> {
         m.add_function(wrap_pyfunction!(compile::compile, m)?)?;
         m.add_function(wrap_pyfunction!(work::finish, m)?)?;
         m.add_function(wrap_pyfunction!(compile::targets, m)?)?;
+        #[cfg(debug_assertions)]
+        m.add_function(wrap_pyfunction!(work::provoke_panic, m)?)?;
     }
     Ok(())
 }

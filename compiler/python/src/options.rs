@@ -1,11 +1,18 @@
 //! Options by name, as Python gives them.
 
+use std::path::PathBuf;
+
 use beiming::Options;
-use beiming::import::DimOverride;
+use beiming::cli::failure::Failure;
+use beiming::import::{self, DimOverride};
+use beiming::plan::Subnormals;
 use beiming::target::Target;
 use pyo3::exceptions::{PyTypeError, PyValueError};
 use pyo3::prelude::*;
 use pyo3::types::{PyDict, PyString};
+
+use crate::array::Array;
+use crate::{failure, tensor};
 
 /// Options by name; see `beiming.compile`.
 pub fn read(given: &Bound<'_, PyDict>, target: &mut Target) -> PyResult<Options> {
@@ -48,6 +55,32 @@ pub fn read(given: &Bound<'_, PyDict>, target: &mut Target) -> PyResult<Options>
                     o.import.values.insert(name.extract()?, flat.call_method0("tolist")?.extract()?);
                 }
             }
+            "bind" => {
+                for (name, v) in value.cast::<PyDict>()?.iter() {
+                    let name: String = name.extract()?;
+                    let array = Array::dense(&v)?.as_ref().and_then(tensor::own);
+                    let array =
+                        array.ok_or_else(|| PyTypeError::new_err(format!("bind[{name:?}] is no array the compiler knows")))?;
+                    o.import.bind.insert(name, array);
+                }
+            }
+            "safetensors" => {
+                let path: PathBuf = value.extract()?;
+                o.import
+                    .bind
+                    .extend(import::safetensors(&path).map_err(|e| failure::raise(value.py(), &Failure::import(&path, &e)))?);
+            }
+            "function" => o.import.function = Some(value.extract()?),
+            "subnormals" => {
+                o.subnormals = Some(match value.extract::<String>()?.as_str() {
+                    "keep" => Subnormals::Keep,
+                    "flush" => Subnormals::Flush,
+                    other => return Err(PyValueError::new_err(format!("subnormals is {other:?}; allowed are keep, flush"))),
+                });
+            }
+            // Belongs to the target.
+            "host" => {}
+            "project" => o.project = Some(value.extract()?),
             "exact" => o.optimize.reassociate = !value.extract::<bool>()?,
             "opt_level" => {
                 let level: u8 = value.extract()?;

@@ -185,3 +185,11 @@ pub fn export<'py>(py: Python<'py>, tensor: Owned, to: Framework) -> PyResult<Bo
         Framework::Torch => numpy(&made),
     }
 }
+
+/// An array as a tensor of the IR. Its bytes are copied.
+#[cfg(feature = "compile")]
+pub fn own(a: &crate::array::Array<'_>) -> Option<beiming::tensor::Tensor> {
+    let view = a.view();
+    let shape = view.shape.iter().map(|d| usize::try_from(*d).ok()).collect::<Option<Vec<usize>>>()?;
+    beiming::tensor::Tensor::new(view.dtype.name().parse().ok()?, shape, view.data.to_vec().into())
+}

@@ -98,6 +98,13 @@ pub fn finish(py: Python<'_>) {
     py.detach(|| threads.into_iter().for_each(|t| drop(t.join())));
 }
 
+/// Panics where a compilation would, for the tests. No wheel has it.
+#[cfg(debug_assertions)]
+#[pyfunction]
+pub fn provoke_panic(py: Python<'_>, message: String) -> PyResult<()> {
+    run(py, "a model".into(), None, move |_| -> Result<(), Failure> { std::panic::panic_any(message) })
+}
+
 /// Until the thread is done, Ctrl-C is pressed, or `progress` raises.
 fn wait<T: Send>(py: Python<'_>, done: Receiver<T>, state: &State, progress: Option<&Bound<'_, PyAny>>) -> PyResult<T> {
     // Receivers are of one thread; the lock lets it be used where the interpreter's lock is not held.

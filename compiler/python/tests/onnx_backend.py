@@ -45,21 +45,32 @@ class Suite(onnx.backend.test.BackendTest):
                 units = max(int(np.abs(a.view(np.int16).astype(int) - b.view(np.int16)).max(initial=0)) for a, b in pairs)
                 if units <= UNITS:
                     raise Rounding from e
+            if any(n.op_type == "DFT" for n in Recorder.model.graph.node) and all(_near_its_largest(a, b) for a, b in pairs):
+                raise Rounding from e
             raise
 
 
+def _near_its_largest(want: np.ndarray, got: np.ndarray) -> bool:
+    """Whether float32 numbers differ by less than a unit in the last place of the largest of them. A transform is no more exact than
+    that in any element; where the exact result is zero, ONNX expects the noise of the transform that wrote its test."""
+    if not want.dtype == got.dtype == np.float32 or want.shape != got.shape or not want.size:
+        return False
+    return float(np.abs(want.astype(float) - got).max()) <= float(np.spacing(np.abs(want).max()))
+
+
 class Rounding(Exception):
-    """Every element of a float16 result is within a few units in the last place of the expected one."""
+    """The result is rounded otherwise than the expected one; see `Suite`."""
 
 
 class Recorder(Backend):
     """The backend, which keeps what it prepared."""
 
     last: Any = None
+    model: onnx.ModelProto
 
     @classmethod
     def prepare(cls, model: onnx.ModelProto, device: str = "CPU", **kwargs: Any) -> Any:
-        cls.last = None
+        cls.last, cls.model = None, model
         cls.last = super().prepare(model, device, **kwargs)
         return cls.last
 
@@ -124,7 +135,7 @@ def page(results: dict[str, tuple[str, str]]) -> str:
         "|---|---|",
         f"| pass | {count['passes']} |",
         f"| pass, with inputs that decide shapes (axes, sizes, counts) as constants of the compiled model | {count['constant']} |",
-        f"| rounded otherwise: float16, past ONNX's tolerance but within {UNITS} units in the last place | {count['rounded']} |",
+        f"| rounded otherwise, past ONNX's tolerance: float16 within {UNITS} units in the last place, a Fourier transform within one of its largest element | {count['rounded']} |",
         f"| refused, with an error that says why | {count['refused']} |",
         f"| wrong | {count['wrong']} |",
         "",
@@ -138,7 +149,7 @@ def page(results: dict[str, tuple[str, str]]) -> str:
     for reason, names in sorted(by_reason.items(), key=lambda x: (-len(x[1]), x[0])):
         lines.append(f"| {reason.replace('|', '/')} | {len(names)} | {', '.join(f'`{n}`' for n in names)} |")
     if rounded:
-        lines += ["", "## Rounded otherwise", "", "ONNX's expected values are rounded after every step, kernels round what they store."]
+        lines += ["", "## Rounded otherwise", "", "ONNX's expected values are rounded after every step, kernels round what they store; where a transform's exact result is zero, ONNX expects the noise of another."]
         lines += ["", ", ".join(f"`{n}`" for n in rounded)]
     if wrong:
         lines += ["", "## Wrong", "", "| test | |", "|---|---|", *(f"| `{n}` | {r.replace('|', '/')} |" for n, r in wrong.items())]

@@ -6,10 +6,12 @@ import asyncio
 import doctest
 import gc
 import importlib
+import inspect
 import json
 import os
 import pathlib
 import pickle
+import re
 import shutil
 import signal
 import subprocess
@@ -81,6 +83,65 @@ def test_options():
         beiming.compile(3)
 
 
+def test_weights_functions_and_subnormal_numbers(tmp_path):
+    model = node_model("MatMul", [("a", 1, (2, 3)), ("w", 1, (3, 4))], [("y", 1, (2, 4))])
+    a, w = np.ones((2, 3), np.float32), np.arange(12, dtype=np.float32).reshape(3, 4)
+    np.savez(tmp_path / "w.npz", w=w)
+    for given in ({"w": w}, {"w": np.asfortranarray(w)}, tmp_path / "w.npz"):
+        bound = beiming.compile(model, bind=given)
+        assert [p.name for p in bound.inputs] == ["a"]
+        np.testing.assert_array_equal(bound.module()(a), a @ w)
+    with pytest.raises(beiming.OptionError):
+        beiming.compile(model, bind={"nothing": w})
+    with pytest.raises(TypeError, match="bind"):
+        beiming.compile(model, bind={"w": "no array"})
+    # An ONNX model flushes, unless it is told otherwise.
+    small = np.float32([1e-39, -1e-39])
+    halved = node_model("Mul", [("x", 1, (2,)), ("h", 1, (2,))], [("y", 1, (2,))])
+    half = np.float32([0.5, 0.5])
+    for what, want in ((None, small * 0), ("flush", small * 0), ("keep", small * half)):
+        np.testing.assert_array_equal(beiming.compile(halved, subnormals=what).module()(small, half), want)
+    with pytest.raises(ValueError, match="subnormals"):
+        beiming.compile(halved, subnormals="round")
+    # Of a module with several functions one is named.
+    line = "  func.func public @{0}(%a: tensor<2xf32>) -> tensor<2xf32> {{ %0 = stablehlo.{0} %a : tensor<2xf32> return %0 : tensor<2xf32> }}"
+    text = "module {\n" + "\n".join(line.format(f) for f in ("negate", "abs")) + "\n}\n"
+    for name, f in (("negate", np.negative), ("abs", np.abs)):
+        np.testing.assert_array_equal(beiming.compile(text.encode(), function=name).module()(half), f(half))
+
+
+def test_ascend_targets(tmp_path):
+    assert "ascend910b1" in beiming.targets()
+    a = beiming.compile(relu((64, 64)), "ascend910b1", host="kunpeng920", project=tmp_path / "project")
+    assert a.target == "ascend910b1" and (tmp_path / "project" / "host" / "model.cpp").exists()
+    with pytest.raises(beiming.TargetError):
+        beiming.compile(relu(), "ascend910b1", host="none")
+
+
+def test_every_option_of_the_command_line_has_a_keyword():
+    source = (HERE.parents[1] / "src" / "cli" / "model.rs").read_text() if (HERE.parents[1] / "src").exists() else ""
+    if not source:
+        pytest.skip("the command line's source is not here")
+    fields = re.findall(r"^    pub (\w+): ", source[source.index("pub struct Args") : source.index("/// What arithmetic does")], re.M)
+    other = {"shape": "shapes", "dim": "dims", "value": "values", "no_reuse": "reuse_memory", "compile_threads": "threads"}
+    keywords = inspect.signature(beiming.compile).parameters
+    assert fields and not [f for f in fields if other.get(f, f) not in keywords]
+
+
+def test_panics_stay_inside():
+    provoke = getattr(beiming._beiming, "provoke_panic", None)
+    if provoke is None:
+        pytest.skip("wheels do not provoke panics")
+    with pytest.raises(beiming.CompilerBug, match="on purpose") as e:
+        provoke("on purpose")
+    assert e.value.code == "E9000" and e.value.dump is not None
+    report = pathlib.Path(e.value.dump)
+    assert "panic: on purpose" in report.read_text() and "a model" in report.read_text()
+    report.unlink()
+    # And the next compilation is as good as any.
+    assert beiming.compile(relu()).summary["kernels"] == 1
+
+
 def test_errors_have_data():
     nodes = [helper.make_node("Nope", ["x"], ["a"], name="first"), helper.make_node("Neither", ["a"], ["y"], name="second")]
     value = lambda n: helper.make_tensor_value_info(n, 1, [2])  # noqa: E731
@@ -89,6 +150,11 @@ def test_errors_have_data():
         beiming.compile(helper.make_model(graph, opset_imports=[helper.make_opsetid("", 17)]))
     assert e.value.code == "E0002" and e.value.ops[0]["node"] == "first" and "Nope" in e.value.ops[0]["op"]
     assert pickle.loads(pickle.dumps(e.value)).ops == e.value.ops
+    shaped = node_model("Reshape", [("x", 1, (2, 3)), ("to", 7, (2,))], [("y", 1, ("A", "B"))])
+    with pytest.raises(beiming.UnsupportedOpsError) as g:
+        beiming.compile(shaped)
+    assert g.value.ops[0]["wants"] == ["to"]
+    assert beiming.compile(shaped, values={"to": [3, 2]}).outputs[0].shape == (3, 2)
     with pytest.raises(beiming.ModelError) as f:
         beiming.compile(b"\xff" * 40)
     assert f.value.code == "E0101" and f.value.diagnostics[0]["message"]

@@ -52,6 +52,9 @@ pub struct Place {
     /// What is wrong just there, where the message is about several places.
     #[serde(skip_serializing_if = "String::is_empty")]
     pub why: String,
+    /// Names of inputs whose values, were they known, would settle it.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub wants: Vec<String>,
 }
 
 impl Diagnostic {
@@ -153,6 +156,7 @@ mod tests {
             node: "conv\x1b[2J".into(),
             op: "Conv, opset 13".into(),
             why: String::new(),
+            wants: vec![],
         };
         let d = Diagnostic::error("E0403", "no such pads\nallowed: 0, 1").at(place).note("n").help("h");
         let plain = anstream::adapter::strip_str(&d.render()).to_string();

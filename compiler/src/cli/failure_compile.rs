@@ -106,6 +106,7 @@ fn place(model: &Path, loc: &Loc, why: String) -> Place {
         node: loc.name.to_string(),
         op: loc.op.to_string(),
         why,
+        wants: vec![],
     }
 }
 
@@ -137,6 +138,7 @@ fn unsupported(model: &Path, ops: &[UnsupportedOp]) -> Diagnostic {
             // StableHLO has no operator sets.
             op: if o.opset == 0 { format!("{domain}{}", o.op) } else { format!("{domain}{}, opset {}", o.op, o.opset) },
             why: [o.why.clone(), excerpt(model, &o.place)].join("\n").trim_end().to_string(),
+            wants: o.wants.clone(),
         }
     };
     let (noun, verb) = if ops.len() == 1 { ("operator", "is") } else { ("operators", "are") };

@@ -128,6 +128,8 @@ pub struct UnsupportedOp {
     pub place: String,
     /// Why.
     pub why: String,
+    /// Names of inputs of the model with whose values known it would be supported; empty where that is not what it lacks.
+    pub wants: Vec<String>,
 }
 
 impl fmt::Display for UnsupportedOp {

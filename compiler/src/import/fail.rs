@@ -8,6 +8,8 @@ use super::frame::V;
 pub enum Fail {
     /// Correct, but not supported.
     Unsupported(String),
+    /// Not supported, since it must be known what this value will be.
+    Wants(String, V),
     /// Wrong.
     Invalid(Code, String),
     /// It needs a value that an earlier failure left undefined.

@@ -193,6 +193,21 @@ impl Frame {
         self.vals[v.0 as usize].id
     }
 
+    /// Names of the graph's inputs that `v` is computed from, in their order.
+    pub fn inputs_behind(&self, v: V) -> Vec<String> {
+        let mut seen = std::collections::BTreeSet::new();
+        let mut todo: Vec<ValueId> = self.placed(v).into_iter().collect();
+        while let Some(id) = todo.pop() {
+            if seen.insert(id)
+                && let Some(node) = self.graph.def(id)
+            {
+                todo.extend(&node.inputs);
+            }
+        }
+        let behind = self.graph.inputs.iter().filter(|id| seen.contains(id));
+        behind.map(|id| self.graph.value(*id).name.to_string()).collect()
+    }
+
     /// True where `v` compares extents with constants for equality: a test that the shapes of the inputs decide.
     pub fn is_extent_test(&self, v: V) -> bool {
         let defines = |id: ValueId| self.graph.def(id).map(|n| (&n.op, n.inputs.as_slice()));

@@ -20,11 +20,16 @@ def compile(
     shapes: Optional[Mapping[str, Sequence[Extent]]] = None,
     dims: Optional[Mapping[str, Union[int, str, tuple[int, int]]]] = None,
     values: Optional[Mapping[str, Any]] = None,
+    bind: Optional[Union[Mapping[str, Any], str, "os.PathLike[str]"]] = None,
+    function: Optional[str] = None,
+    host: Optional[str] = None,
     output: Optional[Union[str, "os.PathLike[str]"]] = None,
     name: Optional[str] = None,
     folder: Optional[Union[str, "os.PathLike[str]"]] = None,
+    project: Optional[Union[str, "os.PathLike[str]"]] = None,
     exact: bool = False,
     opt_level: Optional[int] = None,
+    subnormals: Optional[str] = None,
     reuse_memory: bool = True,
     threads: int = 0,
     allow_external_links: bool = False,
@@ -38,10 +43,15 @@ def compile(
     - ``target``: what to compile for; see :func:`targets`.
     - ``shapes``: shape by name of input. Extents are numbers, symbols, or expressions over symbols.
     - ``dims``: the meaning of symbols: a number, a range ``(1, 64)``, or an expression.
-    - ``values``: inputs that always have the same value; they are no inputs of the result.
+    - ``values``: inputs that always have the same value; they are no inputs of the result. ``bind``: the same for weights: arrays by
+      name, or a file of them, .safetensors or .npz.
+    - ``function``: of a StableHLO module the one to compile. ``host``: for an NPU the CPU of its server.
     - ``output``: a file for the artifact; without, it is kept in memory until :meth:`Artifact.save`.
+    - ``project``: for an NPU, a folder that the kernels and host code are written to as well.
     - ``name``, ``folder``: of a model in memory: what to call it, and where its external data lies.
     - ``exact``: only rewrites that keep every bit. ``opt_level``: 0 to 3. ``reuse_memory``: whether buffers share memory.
+    - ``subnormals``: what arithmetic does with subnormal numbers, ``"keep"`` or ``"flush"``; without, what the model's format stands for:
+      StableHLO asks for IEEE 754, ONNX flushes.
     - ``threads``: threads that generate code. ``allow_external_links``: see the command line.
     - ``progress``: show it, on a terminal or in a notebook; or a function that gets stage, number of the stage, number of stages,
       kernels written and kernels in all.
@@ -60,6 +70,11 @@ def compile(
         shapes=shapes,
         dims=dims,
         values=values,
+        function=function,
+        host=host,
+        project=os.fspath(project) if project is not None else None,
+        subnormals=subnormals,
+        **_bound(bind),
         exact=exact,
         opt_level=opt_level,
         reuse_memory=reuse_memory,
@@ -79,9 +94,22 @@ def compile(
     return Artifact(made, summary)
 
 
+def _bound(bind: Any) -> dict[str, Any]:
+    """Weights as the compiler takes them: arrays by name, or a file that it reads itself."""
+    if bind is None or isinstance(bind, Mapping):
+        return {"bind": bind}
+    path = os.fspath(bind)
+    if not path.endswith((".npz", ".npy")):
+        return {"safetensors": path}
+    import numpy
+
+    with numpy.load(path) as arrays:
+        return {"bind": {name: arrays[name] for name in arrays.files}}
+
+
 def read_options(**given: Any) -> dict[str, Any]:
     """The options of :func:`compile` as the compiler takes them; those that are not given are left out."""
-    maps = ("shapes", "dims", "values")
+    maps = ("shapes", "dims", "values", "bind")
     options = {k: dict(v) if k in maps else v for k, v in given.items() if v is not None}
     return {k: v for k, v in options.items() if k not in maps or v}
 

@@ -6,20 +6,16 @@
 
 from __future__ import annotations
 
-import re
 from typing import Any, Optional
 
 import numpy
-from onnx import GraphProto, ModelProto, NodeProto, numpy_helper
+from onnx import GraphProto, ModelProto, numpy_helper
 from onnx.backend.base import Backend as _Backend
 from onnx.backend.base import BackendRep as _BackendRep
 
 from ._compile import compile
 from ._module import Module
 from .exceptions import UnsupportedOpsError
-
-# Inputs of at most this many elements may decide shapes.
-_SMALL = 64
 
 
 class Rep(_BackendRep):
@@ -85,35 +81,11 @@ def _inputs(graph: GraphProto) -> list[str]:
 
 
 def _constants(graph: GraphProto, e: UnsupportedOpsError) -> list[str]:
-    """Inputs whose values an op wants to know, where that is all that stands in the way."""
-    wanted = [re.search(r"its input \d+, `([^`]*)`, must be a constant|its condition is not known", op["why"]) for op in e.ops]
-    if not wanted or None in wanted:
+    """Inputs whose values the ops want to know, where that is all that stands in the way."""
+    if not all(op["wants"] for op in e.ops):
         return []
-    by_output: dict[str, NodeProto] = {o: n for n in graph.node for o in n.output}
-    inputs = {i.name: i for i in graph.input if i.name in _inputs(graph)}
-    found: set[str] = set()
-    for match in wanted:
-        name = match.group(1) if match is not None else None
-        if name is not None and (name in by_output or name in inputs):
-            todo = [name]
-            while todo:
-                at = todo.pop()
-                if at in inputs:
-                    found.add(at)
-                elif at in by_output:
-                    todo.extend(by_output.pop(at).input)
-        else:
-            # Inside of a function: whatever may be a shape.
-            found.update(n for n, i in inputs.items() if _is_small(i))
-    return [n for n in inputs if n in found]
-
-
-def _is_small(value: Any) -> bool:
-    shape = value.type.tensor_type.shape.dim
-    count = 1
-    for d in shape:
-        count *= d.dim_value
-    return value.type.HasField("tensor_type") and len(shape) <= 1 and 0 < count <= _SMALL
+    wanted = {name for op in e.ops for name in op["wants"]}
+    return [name for name in _inputs(graph) if name in wanted]
 
 
 class Backend(_Backend):

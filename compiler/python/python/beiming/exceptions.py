@@ -34,9 +34,10 @@ class OptionError(BeimingError, ValueError):
 
 
 class UnsupportedOpsError(BeimingError, NotImplementedError):
-    """Operators that are not supported. ``ops`` has all of them: dictionaries with ``op``, ``node``, ``place`` and ``why``."""
+    """Operators that are not supported. ``ops`` has all of them: dictionaries with ``op``, ``node``, ``place``, ``why``, and
+    ``wants``: names of inputs of the model with whose values known (``compile(values=...)``) it would be supported."""
 
-    ops: list[dict[str, str]]
+    ops: list[dict[str, Any]]
 
     def __init__(self, message: str = "", **data: Any) -> None:
         self.ops = []

@@ -40,6 +40,7 @@ pub fn inputs<'m>(g: &'m GraphProto, options: &ImportOptions) -> Result<Border<'
                 opset: 0,
                 place: "graph".into(),
                 why,
+                wants: vec![],
             }),
         }
     }

@@ -227,17 +227,21 @@ impl<'m> Importer<'m> {
         }
     }
 
-    fn unsupported(&mut self, loc: &Loc, domain: &str, why: String) {
+    fn unsupported(&mut self, loc: &Loc, domain: &str, why: String, wants: Vec<String>) {
         if self.unsupported.len() < MAX_DIAGNOSTICS {
             let opset = self.opset(domain).unwrap_or(0);
             let (name, op, place) = (loc.name.to_string(), loc.op.to_string(), loc.place.to_string());
-            self.unsupported.push(UnsupportedOp { name, op, domain: domain.to_string(), opset, place, why });
+            self.unsupported.push(UnsupportedOp { name, op, domain: domain.to_string(), opset, place, why, wants });
         }
     }
 
     fn fail(&mut self, loc: &Loc, domain: &str, f: Fail) {
         match f {
-            Fail::Unsupported(why) => self.unsupported(loc, domain, why),
+            Fail::Unsupported(why) => self.unsupported(loc, domain, why, vec![]),
+            Fail::Wants(why, v) => {
+                let wants = self.levels.last().map_or(vec![], |l| l.frame.inputs_behind(v));
+                self.unsupported(loc, domain, why, wants);
+            }
             Fail::Invalid(code, message) => self.error(code, loc, message),
             Fail::Poisoned => {}
         }
@@ -329,7 +333,7 @@ impl<'m> Importer<'m> {
                         Some(v) => self.define(name, Slot::Value(*v), &loc),
                         None if name.is_empty() => {}
                         None => {
-                            self.unsupported(&loc, domain, format!("its output {k}, `{}`, is not computed", Clean(name)));
+                            self.unsupported(&loc, domain, format!("its output {k}, `{}`, is not computed", Clean(name)), vec![]);
                             self.define(name, Slot::Poisoned, &loc);
                         }
                     }

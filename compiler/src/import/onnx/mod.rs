@@ -95,7 +95,7 @@ pub fn read_tensor(t: &proto::TensorProto) -> Result<beiming_ir::tensor::Tensor,
         Err(tensor::TensorError::Unsupported(why)) => {
             let (name, op, place) = (t.name().to_string(), "tensor".to_string(), String::new());
             Err(ImportError::Unsupported {
-                ops: vec![super::UnsupportedOp { name, op, domain: "".into(), opset: 0, place, why }],
+                ops: vec![super::UnsupportedOp { name, op, domain: "".into(), opset: 0, place, why, wants: vec![] }],
             })
         }
     }

@@ -106,15 +106,18 @@ impl<'m> Cx<'_, 'm> {
         self.node.output.get(i).is_some_and(|o| !o.is_empty())
     }
 
+    /// It must be known what input `i` will be.
+    fn lacks<T>(&self, i: usize, v: V, why: &str) -> R<T> {
+        let name = Clean(self.node.input.get(i).map_or("", String::as_str));
+        Err(Fail::Wants(format!("its input {i}, `{name}`, {why}"), v))
+    }
+
     /// The elements of input `i`, an integer tensor that the payload needs.
     pub fn dims(&self, i: usize) -> R<Vec<Dim>> {
         let v = self.input(i)?;
         match self.im.top().dims_of(v) {
             Some(d) => Ok(d),
-            None => unsupported(format!(
-                "its input {i}, `{}`, must be a constant or computed from shapes, but depends on data",
-                Clean(self.node.input.get(i).map_or("", String::as_str))
-            )),
+            None => self.lacks(i, v, "must be a constant or computed from shapes, but depends on data"),
         }
     }
 
@@ -124,10 +127,7 @@ impl<'m> Cx<'_, 'm> {
         let known: Option<Vec<i64>> = dims.iter().map(Dim::known).collect();
         match known {
             Some(k) => Ok(k),
-            None => unsupported(format!(
-                "its input {i}, `{}`, must be a constant, but depends on the shapes of the inputs",
-                Clean(self.node.input.get(i).map_or("", String::as_str))
-            )),
+            None => self.lacks(i, self.input(i)?, "must be a constant, but depends on the shapes of the inputs"),
         }
     }
 
@@ -136,10 +136,7 @@ impl<'m> Cx<'_, 'm> {
         let v = self.input(i)?;
         match self.const_of(v) {
             Some(t) => Ok(t.to_f64()),
-            None => unsupported(format!(
-                "its input {i}, `{}`, must be a constant, but depends on data",
-                Clean(self.node.input.get(i).map_or("", String::as_str))
-            )),
+            None => self.lacks(i, v, "must be a constant, but depends on data"),
         }
     }
 

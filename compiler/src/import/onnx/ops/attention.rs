@@ -23,6 +23,9 @@ fn split_heads(cx: &mut Cx<'_, '_>, x: V, heads: i64) -> R {
     cx.transpose(t, vec![0, 2, 1, 3])
 }
 
+/// Of the domain `ai.onnx.preview`.
+pub const PREVIEW: &[Row] = &[row("FlexAttention", &[1], 3, flex_attention)];
+
 /// Each head of keys or values, repeated for the queries that share it.
 fn repeat_heads(cx: &mut Cx<'_, '_>, x: V, heads: &Dim) -> R {
     let [b, have, s, d]: [Dim; 4] = cx.shape(x).try_into().or_else(|_| bad_arguments("its inputs must have rank 4"))?;
@@ -202,6 +205,48 @@ fn attention(cx: &mut Cx<'_, '_>) -> R<Vec<V>> {
         y = cx.reshape(y, vec![b, s, h * d])?;
     }
     Ok(vec![y, present_k, present_v, shown])
+}
+
+/// Attention with functions of the model on the scores and on the weights.
+fn flex_attention(cx: &mut Cx<'_, '_>) -> R<Vec<V>> {
+    let (mut q, mut k, mut v) = (cx.input(0)?, cx.input(1)?, cx.input(2)?);
+    if [q, k, v].map(|x| cx.rank(x)) != [4; 3] {
+        return bad_arguments("its inputs must have rank 4");
+    }
+    let (dtype, heads) = (cx.dtype(q), cx.shape(q)[1].clone());
+    let precision = match cx.int_opt("softmax_precision")?.filter(|c| *c != 0) {
+        Some(code) => tensor::dtype(i32::try_from(code).unwrap_or(-1))?,
+        None if dtype == DType::F64 => DType::F64,
+        None => DType::F32,
+    };
+    k = repeat_heads(cx, k, &heads)?;
+    v = repeat_heads(cx, v, &heads)?;
+    let scale = match cx.float_opt("scale")? {
+        Some(s) => s,
+        None => 1.0 / (cx.extent(q, 3, "the size of a head")? as f64).sqrt(),
+    };
+    (q, k) = (cx.cast(q, precision)?, cx.cast(k, precision)?);
+    let k = cx.transpose(k, vec![0, 1, 3, 2])?;
+    let scores = cx.emit(Op::MatMul { out: precision }, &[q, k])?;
+    let scores = cx.with(BinaryOp::Mul, scores, scale)?;
+    let scores = modified(cx, "score_mod", scores)?;
+    let weights = cx.emit(Op::Softmax { axis: 3, log: false }, &[scores])?;
+    let weights = modified(cx, "prob_mod", weights)?;
+    let v = cx.cast(v, precision)?;
+    let y = cx.emit(Op::MatMul { out: precision }, &[weights, v])?;
+    Ok(vec![cx.cast(y, dtype)?])
+}
+
+/// What a function of the model makes of `x`: a tensor of the same type.
+fn modified(cx: &mut Cx<'_, '_>, name: &str, x: V) -> R {
+    if cx.attribute(name).is_none() {
+        return Ok(x);
+    }
+    let g = cx.graph(name)?;
+    match cx.im.inline(name, g, &[x])?[..] {
+        [y] if cx.ty(y) == cx.ty(x) => Ok(y),
+        _ => bad_arguments(format!("its `{name}` does not give one tensor of the type it takes, {}", cx.ty(x))),
+    }
 }
 
 /// Every second element of the last axis, from `start`.

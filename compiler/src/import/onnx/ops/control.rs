@@ -9,6 +9,7 @@ use super::super::node::{Cx, R, SETTLE, axis_of, bad_arguments, unsupported};
 use super::super::proto::GraphProto;
 use super::{MANY, Row, row};
 use crate::import::build::Build;
+use crate::import::fail::Fail;
 use crate::import::frame::V;
 
 pub const OPS: &[Row] = &[
@@ -42,9 +43,8 @@ fn branch(cx: &mut Cx<'_, '_>) -> R<Vec<V>> {
     let mut else_side = cx.im.region("else_branch", &[], |im, _| im.inline("else_branch", no, &[]))?;
     for (a, b) in then_side.results.iter().zip(&else_side.results) {
         if a != b {
-            return unsupported(format!(
-                "its condition is not known, and its branches give different types, {a} and {b}; {SETTLE}"
-            ));
+            let why = format!("its condition is not known, and its branches give different types, {a} and {b}; {SETTLE}");
+            return Err(Fail::Wants(why, cond));
         }
     }
     if then_side.results.len() != else_side.results.len() {

@@ -9,21 +9,27 @@ mod control;
 mod conv;
 mod create;
 mod einsum;
+mod fourier;
 mod index;
 mod layout;
 mod loss;
 mod math;
 mod matmul;
+mod ml;
 mod norm;
 mod pool;
 mod quant;
 mod recurrent;
 mod reduce;
 mod resize;
+mod sample;
+mod scattered;
 mod select;
 mod shape;
 mod slice;
 mod softmax;
+mod state;
+mod training;
 
 use std::collections::HashMap;
 use std::sync::OnceLock;
@@ -62,6 +68,7 @@ const FAMILIES: &[&[Row]] = &[
     conv::OPS,
     create::OPS,
     einsum::OPS,
+    fourier::OPS,
     index::OPS,
     layout::OPS,
     loss::OPS,
@@ -73,22 +80,29 @@ const FAMILIES: &[&[Row]] = &[
     recurrent::OPS,
     reduce::OPS,
     resize::OPS,
+    sample::OPS,
+    scattered::OPS,
     select::OPS,
     shape::OPS,
     slice::OPS,
     softmax::OPS,
+    state::OPS,
 ];
+
+/// Operators of other domains.
+const DOMAINS: &[(&str, &[Row])] =
+    &[("ai.onnx.ml", ml::OPS), ("ai.onnx.preview", attention::PREVIEW), ("ai.onnx.preview.training", training::OPS)];
 
 /// The row of an operator.
 pub fn find(domain: &str, name: &str) -> Option<&'static Row> {
     static TABLE: OnceLock<HashMap<&'static str, &'static Row>> = OnceLock::new();
     if !domain.is_empty() {
-        return None;
+        return DOMAINS.iter().find(|d| d.0 == domain)?.1.iter().find(|r| r.name == name);
     }
     TABLE.get_or_init(|| FAMILIES.iter().flat_map(|f| f.iter()).map(|r| (r.name, r)).collect()).get(name).copied()
 }
 
-/// Names of the operators that are supported, sorted.
+/// Names of the operators of the domain `ai.onnx` that are supported, sorted.
 pub fn names() -> Vec<&'static str> {
     let mut names: Vec<_> = FAMILIES.iter().flat_map(|f| f.iter()).map(|r| r.name).collect();
     names.sort_unstable();
@@ -103,7 +117,7 @@ mod tests {
     fn rows_are_sound() {
         let names = names();
         assert!(names.windows(2).all(|w| w[0] != w[1]), "an operator stands twice");
-        for r in FAMILIES.iter().flat_map(|f| f.iter()) {
+        for r in FAMILIES.iter().flat_map(|f| f.iter()).chain(DOMAINS.iter().flat_map(|d| d.1)) {
             assert!(r.since.is_sorted() && !r.since.is_empty(), "{}", r.name);
         }
     }

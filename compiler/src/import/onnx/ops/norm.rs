@@ -32,8 +32,11 @@ fn affine(cx: &mut Cx<'_, '_>, mut x: V, scale: Option<V>, bias: Option<V>) -> R
 
 /// Inference: `(x - mean) / sqrt(var + eps) * scale + bias`, as one factor and one summand a channel.
 fn batch_norm(cx: &mut Cx<'_, '_>) -> R<Vec<V>> {
-    if cx.flag("training_mode", false)? || (cx.wants(1) && cx.since >= 14) {
-        return unsupported("training mode");
+    if cx.since >= 14 && cx.flag("training_mode", false)? {
+        return batch_norm_training(cx);
+    }
+    if cx.wants(1) && cx.since >= 14 {
+        return unsupported("statistics as results outside of training mode");
     }
     if cx.since < 9 && !cx.flag("spatial", true)? {
         return unsupported("statistics for each element (attribute `spatial` = 0)");
@@ -62,6 +65,36 @@ fn batch_norm(cx: &mut Cx<'_, '_>) -> R<Vec<V>> {
 fn staged(cx: &mut Cx<'_, '_>, x: V, f: impl FnOnce(&mut Cx<'_, '_>, V) -> R) -> R {
     // `stash_type` 1 is f32, the only value the standard defines for narrow data.
     if cx.int("stash_type", 1)? == 1 { cx.in_f32(x, |cx, x| f(cx, x)) } else { f(cx, x) }
+}
+
+/// With the statistics of the data itself, and what they make of those that are kept.
+fn batch_norm_training(cx: &mut Cx<'_, '_>) -> R<Vec<V>> {
+    let x = cx.input(0)?;
+    let (scale, bias, mean, var) = (cx.input(1)?, cx.input(2)?, cx.input(3)?, cx.input(4)?);
+    let (rank, dtype, wide) = (cx.rank(x), cx.dtype(x), cx.dtype(var));
+    let (eps, momentum) = (cx.float("epsilon", 1e-5)?, cx.float("momentum", 0.9)?);
+    let axis = usize::from(rank > 1);
+    let over: Vec<usize> = (0..rank).filter(|a| *a != axis).collect();
+    let t = cx.cast(x, wide)?;
+    let center = cx.reduce(ReduceOp::Mean, t, over.clone(), true)?;
+    let away = cx.binary(BinaryOp::Sub, t, center)?;
+    let square = cx.binary(BinaryOp::Mul, away, away)?;
+    let spread = cx.reduce(ReduceOp::Mean, square, over, true)?;
+    let root = cx.with(BinaryOp::Add, spread, eps)?;
+    let root = cx.unary(UnaryOp::Sqrt, root)?;
+    let y = cx.binary(BinaryOp::Div, away, root)?;
+    let (scale, bias) = (cx.cast(scale, wide)?, cx.cast(bias, wide)?);
+    let (scale, bias) = (cx.per_channel(scale, axis, rank)?, cx.per_channel(bias, axis, rank)?);
+    let y = affine(cx, y, Some(scale), Some(bias))?;
+    let mut out = vec![cx.cast(y, dtype)?];
+    for (kept, new) in [(mean, center), (var, spread)] {
+        let channels = cx.shape(kept);
+        let new = cx.reshape(new, channels)?;
+        let new = cx.with(BinaryOp::Mul, new, 1.0 - momentum)?;
+        let old = cx.with(BinaryOp::Mul, kept, momentum)?;
+        out.push(cx.binary(BinaryOp::Add, old, new)?);
+    }
+    Ok(out)
 }
 
 fn layer_norm(cx: &mut Cx<'_, '_>) -> R<Vec<V>> {

@@ -74,13 +74,14 @@ impl Inputs {
             if let Err(f) = all.add(&name, ty, &mut bounds) {
                 match f {
                     Fail::Invalid(code, message) => errors.push(ModelError::new(code, message)),
-                    Fail::Unsupported(why) => unsupported.push(UnsupportedOp {
+                    Fail::Unsupported(why) | Fail::Wants(why, _) => unsupported.push(UnsupportedOp {
                         name,
                         op: "argument".into(),
                         domain: "func".into(),
                         opset: 0,
                         place: format!("@main/{i}"),
                         why,
+                        wants: vec![],
                     }),
                     Fail::Poisoned => {}
                 }

@@ -170,13 +170,21 @@ impl<'m> Walk<'m> {
     /// Records why something was not translated.
     pub fn fail(&mut self, loc: &Loc, f: Fail) {
         match f {
-            Fail::Unsupported(why) if self.unsupported.len() < MAX_DIAGNOSTICS => {
+            Fail::Unsupported(why) | Fail::Wants(why, _) if self.unsupported.len() < MAX_DIAGNOSTICS => {
                 let (domain, op) = loc.op.split_once('.').unwrap_or(("", &loc.op));
                 let (name, place) = (loc.name.to_string(), loc.place.to_string());
-                self.unsupported.push(UnsupportedOp { name, op: op.into(), domain: domain.into(), opset: 0, place, why });
+                self.unsupported.push(UnsupportedOp {
+                    name,
+                    op: op.into(),
+                    domain: domain.into(),
+                    opset: 0,
+                    place,
+                    why,
+                    wants: vec![],
+                });
             }
             Fail::Invalid(code, message) => self.error(code, loc, message),
-            Fail::Unsupported(_) | Fail::Poisoned => {}
+            Fail::Unsupported(_) | Fail::Wants(..) | Fail::Poisoned => {}
         }
     }
 
