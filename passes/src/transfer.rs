@@ -49,7 +49,8 @@ pub fn run(program: &mut Program) {
     }
     let cells = Cells::new(&program.plan);
     let mut state: Vec<At> = cells.places.iter().map(|p| start(*p)).collect();
-    let mut planner = Planner { kernels: &program.kernels, cells: &cells, written: BTreeSet::new() };
+    let holders = vec![None; cells.places.len()];
+    let mut planner = Planner { kernels: &program.kernels, cells: &cells, written: BTreeSet::new(), holders };
     let mut steps = planner.list(&program.plan.steps, &mut state);
     for o in &program.plan.outputs {
         planner.read(o.slot, Side::Host, &mut state, &mut steps);
@@ -108,6 +109,8 @@ struct Planner<'a> {
     kernels: &'a [Kernel],
     cells: &'a Cells,
     written: BTreeSet<SlotId>,
+    /// By cell, the slot that was written last: slots of equal size lie at one place one after the other.
+    holders: Vec<Option<SlotId>>,
 }
 
 impl Planner<'_> {
@@ -126,8 +129,11 @@ impl Planner<'_> {
                 self.read(*cond, Side::Host, state, out);
                 let touched = written_in([then, otherwise].into_iter().flatten(), self.kernels);
                 let mut other = state.clone();
-                let mut branches = [self.list(then, state), self.list(otherwise, &mut other)];
+                let holders = self.holders.clone();
+                let mut branches = [self.list(then, state), vec![]];
                 self.to_host(&touched, state, &mut branches[0]);
+                self.holders = holders;
+                branches[1] = self.list(otherwise, &mut other);
                 self.to_host(&touched, &mut other, &mut branches[1]);
                 meet(state, &other);
                 let [then, otherwise] = branches;
@@ -215,14 +221,19 @@ impl Planner<'_> {
     }
 
     /// The contents are on one side from now on, and those of other cells in these bytes nowhere.
-    fn alone(&self, s: SlotId, side: Side, state: &mut [At]) {
+    fn alone(&mut self, s: SlotId, side: Side, state: &mut [At]) {
         let cell = self.cells.of[s.index()];
         state[cell] = At::only(side);
+        self.holders[cell] = Some(s);
         self.cells.overlaps[cell].iter().for_each(|&o| state[o] = At::default());
     }
 
+    /// What lies in the memory of these slots, whichever slot it belongs to by now.
     fn to_host(&self, slots: &BTreeSet<SlotId>, state: &mut [At], out: &mut Vec<Step>) {
-        slots.iter().for_each(|s| self.read(*s, Side::Host, state, out));
+        for s in slots {
+            let holder = self.holders[self.cells.of[s.index()]].unwrap_or(*s);
+            self.read(holder, Side::Host, state, out);
+        }
     }
 
     /// Before a loop: what its body reads on the device and does not write is copied once, not in every iteration.

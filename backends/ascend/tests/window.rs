@@ -3,7 +3,7 @@
 mod support;
 
 use beiming_ir::graph::{Graph, Loc};
-use beiming_ir::ops::{Arg, BinaryOp, Body, BodyNode, Conv, Op, Pool, PoolKind};
+use beiming_ir::ops::{Arg, BinaryOp, Body, BodyNode, Conv, Op, Pool, PoolKind, ReduceOp};
 use beiming_ir::tensor::Tensor;
 use beiming_ir::types::{DType, Symbols, TensorType};
 
@@ -98,6 +98,27 @@ fn pools() {
         }
         let wide = pool(PoolKind::Avg { padded: false }, &[6, 7], &[1, 1], &[(0, 0), (0, 0)], false);
         all.extend(calls("global", &[(F32, &[1, 6, 7, 10])], vec![(wide, vec![100])], chip, 0));
+    }
+    simulate(&all);
+}
+
+#[test]
+fn reductions_across_rows() {
+    let mut all = vec![];
+    for chip in CHIPS {
+        for (op, shape, axes, keep) in [
+            (ReduceOp::Sum, &[2usize, 3, 5, 7][..], &[1usize, 2][..], true),
+            (ReduceOp::Mean, &[31, 33], &[0], false),
+            (ReduceOp::Max, &[3, 1, 17, 16], &[2], true),
+            (ReduceOp::Min, &[3, 6, 8], &[1], false),
+            (ReduceOp::Mean, &[1, 1], &[1], true),
+            (ReduceOp::Sum, &[2, 3000, 3], &[1], false),
+        ] {
+            let op = Op::Reduce { op, axes: axes.to_vec(), keep };
+            all.extend(calls("reduce", &[(F32, shape)], vec![(op, vec![100])], chip, 3000));
+        }
+        let op = Op::Reduce { op: ReduceOp::Mean, axes: vec![0], keep: false };
+        all.extend(calls("reduce", &[(F16, &[9, 21])], vec![(op, vec![100])], chip, 0));
     }
     simulate(&all);
 }

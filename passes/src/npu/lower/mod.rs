@@ -36,7 +36,7 @@ pub fn lower(cx: &mut BodyCx, npu: &Npu) -> Result<(), String> {
     let anchors: Vec<usize> = (0..cx.body.nodes.len()).filter(|&i| is_anchor(&cx.body.nodes[i].op)).collect();
     match anchors[..] {
         [] => stream::lower(cx, npu, cx.result(), Operand::Output(0))?,
-        [a] if rows::takes(&cx.body.nodes[a].op) => rows::lower(cx, npu, a, Operand::Output(0))?,
+        [a] if rows::takes(&cx.body.nodes[a].op) && !across(cx, a) => rows::lower(cx, npu, a, Operand::Output(0))?,
         [a] if matches!(cx.body.nodes[a].op, Op::MatMul { .. }) => product(cx, npu, a)?,
         [a] if window::takes(&cx.body.nodes[a].op) => before(cx, npu, a, window::lower)?,
         [a, ..] => return Err(format!("`{}` is not tiled for the NPU yet", cx.body.nodes[a].op.name())),
@@ -67,6 +67,15 @@ fn product(cx: &mut BodyCx, npu: &Npu, anchor: usize) -> Result<(), String> {
     matmul::lower(cx, npu, anchor, own, dst)?;
     cx.stored.insert(anchor as u32, dst);
     stream::lower(cx, npu, result, Operand::Output(0))
+}
+
+/// True for a reduction whose axes are not the innermost ones, or over one element.
+fn across(cx: &BodyCx, anchor: usize) -> bool {
+    let node = &cx.body.nodes[anchor];
+    let Op::Reduce { axes, .. } = &node.op else { return false };
+    let shape = &cx.ty(node.args[0]).shape;
+    let innermost = (0..shape.len()).rev().find(|a| !shape[*a].is(1));
+    axes.iter().all(|a| shape[*a].is(1)) || innermost.is_none_or(|a| !axes.contains(&a))
 }
 
 /// An anchor by `lower`, and what follows it in a kernel of its own.

@@ -4,13 +4,15 @@
 //! - Every channel by itself (depthwise convolutions, pooling): `sums[o, c] += x[o * stride + tap, c] * w[tap, c]`.
 //! - Channels that mix: `sums[o, c] += x[o * stride + tap, d] * w[tap, d, c]`, one element of the input times a row of weights.
 //!
+//! Reductions over axes that are not the innermost ones are windows over all there is of them.
+//!
 //! Taps in the padding are left out by the bounds of the loops, so nothing is filled with zeros and nothing read that is not there.
 
 use beiming_ir::kernel::{Access, BufId, ExprId, Loop, Space, Stmt, VarId};
 use beiming_ir::ops::{BinaryOp, Op, PoolKind, ReduceOp};
 use beiming_ir::target::npu::Npu;
 use beiming_ir::tensor::{Num, Tensor};
-use beiming_ir::types::{DType, Dim};
+use beiming_ir::types::{DType, Dim, TensorType};
 
 use super::dense;
 use super::tile::{self, BLOCK, Run};
@@ -25,7 +27,7 @@ const LANES: i64 = 64;
 
 /// True for the anchors of this family.
 pub fn takes(op: &Op) -> bool {
-    matches!(op, Op::Conv(_) | Op::Pool(_))
+    matches!(op, Op::Conv(_) | Op::Pool(_) | Op::Reduce { .. })
 }
 
 /// One axis of the window.
@@ -42,14 +44,20 @@ struct Axis {
 /// What a tap does with an element.
 #[derive(Clone, Copy, PartialEq, Debug)]
 enum Task {
-    /// Largest.
-    Max,
+    /// Sum, largest or smallest.
+    Fold(ReduceOp),
     /// Sum, then a division by the number of elements, which the edges may change.
     Mean { padded: bool },
     /// Every channel with a weight of its own.
     Each,
     /// Channels of a group mix: input and output channels of one.
     Mix { depth: i64, columns: i64 },
+}
+
+impl Task {
+    fn op(self) -> ReduceOp {
+        if let Task::Fold(op) = self { op } else { ReduceOp::Sum }
+    }
 }
 
 /// The anchor in numbers.
@@ -103,6 +111,9 @@ fn window(cx: &BodyCx, npu: &Npu, anchor: usize) -> Result<Window, String> {
     if !matches!(x.dtype, DType::F32 | DType::F16 | DType::BF16) || y.dtype != x.dtype || !capability::moves(npu, x.dtype) {
         return Err(format!("windows over {} are not computed by the vector unit of {}", x.dtype, npu.name));
     }
+    if let Op::Reduce { op, axes, .. } = &node.op {
+        return reduction(npu, &x, *op, axes);
+    }
     let rank = x.rank() - 2;
     let known =
         |d: &Dim, what: &str| d.known().ok_or(format!("a window over an open extent ({what} {d}) is not tiled for the NPU"));
@@ -124,7 +135,7 @@ fn window(cx: &BodyCx, npu: &Npu, anchor: usize) -> Result<Window, String> {
     let (task, axes) = match &node.op {
         Op::Pool(p) => {
             let task = match p.kind {
-                PoolKind::Max => Task::Max,
+                PoolKind::Max => Task::Fold(ReduceOp::Max),
                 PoolKind::Avg { padded } => {
                     // Where a last window ends behind the padded range, padding does not count there either.
                     Task::Mean { padded: padded && !p.ceil }
@@ -147,6 +158,36 @@ fn window(cx: &BodyCx, npu: &Npu, anchor: usize) -> Result<Window, String> {
         op => return Err(format!("`{}` has no window", op.name())),
     };
     Ok(Window { task, axes, batch: x.shape[0].clone(), channels, dtype: x.dtype })
+}
+
+/// Bytes of a row of the window of a reduction.
+const ROW: i64 = 24 << 10;
+
+/// A reduction over neighbouring axes: one window over them.
+fn reduction(npu: &Npu, x: &TensorType, op: ReduceOp, axes: &[usize]) -> Result<Window, String> {
+    let task = match op {
+        ReduceOp::Sum | ReduceOp::Max | ReduceOp::Min => Task::Fold(op),
+        ReduceOp::Mean => Task::Mean { padded: true },
+        op => return Err(format!("the vector unit of {} has no reduction by {}", npu.name, op.name())),
+    };
+    let wide: Vec<usize> = axes.iter().copied().filter(|a| !x.shape[*a].is(1)).collect();
+    let (first, end) = (wide.first().copied().unwrap_or(x.rank()), wide.last().map_or(x.rank(), |a| a + 1));
+    if (first..end).any(|a| !axes.contains(&a) && !x.shape[a].is(1)) {
+        return Err("a reduction over axes that are not neighbours is not tiled for the NPU".into());
+    }
+    let product = |s: &[Dim]| s.iter().fold(Dim::Known(1), |a, d| a * d.clone());
+    let open = "a reduction across rows over an open extent is not tiled for the NPU";
+    let (taps, channels) = (product(&x.shape[first..end]).known().ok_or(open)?, product(&x.shape[end..]).known().ok_or(open)?);
+    let fits = |d: &i64| taps % d == 0 && d * channels * x.dtype.size() as i64 <= ROW;
+    let row = (1..=taps).rev().find(fits).unwrap_or(1);
+    let axis = |taps| Axis { input: taps, output: 1, taps, stride: 1, dilation: 1, low: 0 };
+    Ok(Window {
+        task,
+        axes: [axis(taps / row), axis(row)],
+        batch: product(&x.shape[..first]),
+        channels: [channels; 2],
+        dtype: x.dtype,
+    })
 }
 
 impl Window {
@@ -176,7 +217,7 @@ impl Window {
         let sums = t.positions * lanes * (4 + 2 * moved);
         let row = self.span(t.positions);
         let (x, w) = match self.task {
-            Task::Max => (row * lanes, 0),
+            Task::Fold(_) => (row * lanes, 0),
             Task::Mean { .. } => (row * lanes, self.pitch(t.positions)),
             Task::Each => (row * lanes, self.taps() * lanes),
             Task::Mix { .. } => (row * depth, t.depth * lanes),
@@ -366,8 +407,7 @@ impl<'b, 'k> Body<'b, 'k> {
         let most = t.positions * lanes;
         let sums = self.tile("sums", DType::F32, most);
         let all = self.kb.int(most);
-        let start =
-            if w.task == Task::Max { self.kb.identity(ReduceOp::Max, DType::F32) } else { self.kb.number(DType::F32, 0.0) };
+        let start = self.kb.identity(w.task.op(), DType::F32);
         let mut body = vec![];
         let weights = self.weights_of_each(lane, &mut body);
         let shares = self.bring_shares(row, first, there, &mut body);
@@ -499,14 +539,19 @@ impl<'b, 'k> Body<'b, 'k> {
         let minus_low = self.kb.scale(low, &Dim::Known(-1));
         let count = self.kb.add(high, minus_low);
         let mut inner = before(self, tap);
-        let (position, j) = tile::lane(self.kb, self.t.positions);
+        let single = self.t.positions == 1 && reaches && a.low <= 0;
+        let (position, j) = if single { self.kb.axis(&Dim::Known(1)) } else { tile::lane(self.kb, self.t.positions) };
         let j = self.kb.add(low, j);
         let column = self.kb.scale(j, &Dim::Known(a.stride));
         let column = self.kb.add(at, column);
         let minus_from = self.kb.scale(from, &Dim::Known(-1));
         let column = self.kb.add(column, minus_from);
         let s = statement(self, tap, j, column);
-        inner.push(repeat(position, count, Loop::Serial, s));
+        if single {
+            inner.extend(s);
+        } else {
+            inner.push(repeat(position, count, Loop::Serial, s));
+        }
         // What is brought in for a tap that reaches nothing would be read by nobody.
         if inner.len() > 1 && !(reaches && a.low <= 0) {
             let zero = self.kb.int(0);
@@ -526,7 +571,7 @@ impl<'b, 'k> Body<'b, 'k> {
         let mut out = vec![self.rows(tile, self.x.0, address, &pitch, (columns.count, columns.most), width)];
         let count = self.kb.scale(columns.count, &Dim::Known(lanes));
         let x = self.widened("xWide", tile, (count, columns.most * lanes), self.w.axes[1].skips(), &mut out);
-        let op = if self.w.task == Task::Max { ReduceOp::Max } else { ReduceOp::Sum };
+        let op = self.w.task.op();
         let tap_row = self.kb.scale(p.tap_row, &Dim::Known(self.w.axes[1].taps));
         out.extend(self.taps(
             p,
