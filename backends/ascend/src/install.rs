@@ -116,15 +116,24 @@ fn build(root: &Path, chip: &str) -> Result<(), InstallError> {
     write(&root.join("all.cpp"), &simulator)?;
     write(&root.join("lib64/README"), "libascendcl and libacl_rtc over Beiming's simulator; not Huawei's.\n")?;
     library(root, "libascendcl.so", &["all.cpp", "acl/ascendcl.cpp"])?;
-    library(root, "libacl_rtc.so", &["acl/rtc.cpp"])
+    library(root, "libacl_rtc.so", &["acl/rtc.cpp"])?;
+    // Read once in compiled form instead of with every kernel; the options are those that kernels are compiled with.
+    let header = ["-x", "c++-header", "include/kernel_operator.h", "-o", "include/kernel_operator.h.gch", "-w"];
+    compile(root, &[&["-O1", "-fPIC", "-Iinclude"], &header[..]].concat())
 }
 
 fn library(root: &Path, name: &str, sources: &[&str]) -> Result<(), InstallError> {
+    let (soname, to) = (format!("-Wl,-soname,{name}"), format!("lib64/{name}"));
+    let mut args = vec!["-O1", "-fPIC", "-shared", "-Iinclude", &soname];
+    args.extend(sources);
+    args.extend(["-o", &to, "-ldl"]);
+    compile(root, &args)
+}
+
+fn compile(root: &Path, args: &[&str]) -> Result<(), InstallError> {
     let program = std::env::var("CXX").unwrap_or_else(|_| "g++".into());
-    let mut c = Command::new(&program);
-    c.args(["-std=c++17", "-O1", "-fPIC", "-shared", "-Iinclude"]).arg(format!("-Wl,-soname,{name}"));
-    c.args(sources).args(["-o", &format!("lib64/{name}"), "-ldl"]).current_dir(root);
-    let done = c.output().map_err(|source| InstallError::Compiler { program: program.clone(), source })?;
+    let done = Command::new(&program).arg("-std=c++17").args(args).current_dir(root).output();
+    let done = done.map_err(|source| InstallError::Compiler { program: program.clone(), source })?;
     if done.status.success() {
         return Ok(());
     }

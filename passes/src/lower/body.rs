@@ -153,6 +153,14 @@ impl<'a> BodyCx<'a> {
         Operand::Temp(self.temps.len() as u32 - 1)
     }
 
+    /// Number of elements of a temporary; zero for another operand.
+    pub fn temp_numel(&self, o: Operand) -> Dim {
+        match o {
+            Operand::Temp(n) => self.temps[n as usize].numel(),
+            _ => Dim::Known(0),
+        }
+    }
+
     /// Appends a call.
     pub fn call(&mut self, mut call: Call) {
         call.origins.settle(self.anchor());

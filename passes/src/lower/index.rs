@@ -39,7 +39,7 @@ impl Affine {
         self.terms.iter().find(|t| t.0 == atom).map_or(Dim::Known(0), |t| t.1.clone())
     }
 
-    fn scaled(&self, c: &Dim) -> Affine {
+    pub(crate) fn scaled(&self, c: &Dim) -> Affine {
         if c.is(0) {
             return Affine::default();
         }
@@ -49,7 +49,7 @@ impl Affine {
         }
     }
 
-    fn plus(&self, o: &Affine) -> Affine {
+    pub(crate) fn plus(&self, o: &Affine) -> Affine {
         let mut terms: Vec<(ExprId, Dim)> = Vec::with_capacity(self.terms.len() + o.terms.len());
         let (mut a, mut b) = (self.terms.iter().peekable(), o.terms.iter().peekable());
         while let Some(next) = match (a.peek(), b.peek()) {

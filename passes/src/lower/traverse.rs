@@ -72,6 +72,11 @@ impl Traversal {
         Ok(Traversal { shape: shape.to_vec(), axes, reads, ops: trial.ops })
     }
 
+    /// Elements of the walked shape from one position along an axis to the next.
+    pub fn stride(&self, axis: usize) -> Dim {
+        self.axes[axis + 1..].iter().fold(Dim::Known(1), |n, a| n * a.extent.clone())
+    }
+
     /// Index in the walked shape for a position along the axes.
     pub fn index(&self, kb: &mut KernelBuilder, at: &[ExprId]) -> Vec<ExprId> {
         let extents: Vec<Dim> = self.axes.iter().map(|a| a.extent.clone()).collect();

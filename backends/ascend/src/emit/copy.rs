@@ -84,8 +84,17 @@ fn padded(w: &mut Writer, p: &Parts, dst: &Element, src: &Element, inward: bool,
     let bytes = |t: &Text| t.times(&Text::int(size as i64));
     let rows = p.rows.as_ref().map_or(Text::int(1), |r| r.1.clone());
     let minus = |t: &Text| Text::int(-1).times(t);
-    // Gaps: in bytes in global memory; in the unified buffer every row starts on the next block.
+    // Gaps in global memory are in bytes.
     let gap = |pitch: &Text| if p.rows.is_some() { bytes(&pitch.plus(&minus(&p.there))) } else { Text::int(0) };
+    // In the unified buffer a row starts on the next block; what rows there lie further apart is counted in blocks.
+    let blocks = |pitch: &Text| -> String {
+        let block = 32 / size as i64;
+        let (Some(apart), true) = (pitch.known(), p.rows.is_some()) else { return "0".into() };
+        match p.width.known() {
+            Some(n) => (apart / block - (n + block - 1) / block).max(0).to_string(),
+            None => format!("static_cast<uint32_t>({} - ({} + {}) / {block})", apart / block, p.width.s, block - 1),
+        }
+    };
     let (to, from) = (at(w, dst.buffer, &p.dst.0), at(w, src.buffer, &p.src.0));
     let count = format!("static_cast<uint16_t>({})", rows.s);
     let count = if rows.known().is_some() { rows.s } else { count };
@@ -100,15 +109,16 @@ fn padded(w: &mut Writer, p: &Parts, dst: &Element, src: &Element, inward: bool,
             )
         };
         w.line(&format!(
-            "DataCopyPad({to}, {from}, DataCopyExtParams({count}, {}, {}, 0, 0), DataCopyPadExtParams<{ty}>({is}, 0, {right}, {ty}(0)));",
+            "DataCopyPad({to}, {from}, DataCopyExtParams({count}, {}, {}, {}, 0), DataCopyPadExtParams<{ty}>({is}, 0, {right}, {ty}(0)));",
             uint(&bytes(&p.there)),
-            uint(&gap(&p.src.1))
+            uint(&gap(&p.src.1)),
+            blocks(&p.dst.1)
         ));
     } else {
-        // What a row takes in the unified buffer beyond its own blocks: none, by how tiles are made.
         w.line(&format!(
-            "DataCopyPad({to}, {from}, DataCopyExtParams({count}, {}, 0, {}, 0));",
+            "DataCopyPad({to}, {from}, DataCopyExtParams({count}, {}, {}, {}, 0));",
             uint(&bytes(&p.there)),
+            blocks(&p.src.1),
             uint(&gap(&p.dst.1))
         ));
     }

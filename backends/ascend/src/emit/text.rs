@@ -169,6 +169,21 @@ impl Printer<'_> {
                     _ => return None,
                 }
             }
+            // Positions that data say, read by the scalar unit.
+            Expr::Load(el, None) if el.guard.is_none() && self.k.dtype(e).is_int() => {
+                let b = self.k.buffer(el.buffer);
+                let tensor =
+                    if b.space == beiming_ir::kernel::Space::Memory { format!("{}Global", b.name) } else { b.name.clone() };
+                Text::atom(format!("{tensor}.GetValue({})", self.scalar(el.index[0])?.s))
+            }
+            Expr::Cast(to, a) if to.is_int() && self.k.dtype(*a).is_int() => {
+                let ty = super::types::name(*to)?;
+                Text::atom(format!("static_cast<{ty}>({})", self.scalar(*a)?.s))
+            }
+            Expr::Select(c, a, b) => {
+                let (c, x, y) = (self.scalar(*c)?, self.scalar(*a)?, self.scalar(*b)?);
+                Text::atom(format!("({} ? {} : {})", c.tight(), x.s, y.s))
+            }
             _ => return None,
         })
     }

@@ -26,6 +26,10 @@ pub fn instruction(w: &mut Writer, var: VarId, count: &Text, dst: &Element, valu
     let ty = type_name(dtype)?;
     let n = format!("static_cast<int32_t>({})", count.s);
     let n = if count.known().is_some() { count.s.clone() } else { n };
+    if let Some(line) = progression(w, var, value, &to, ty, &n).or_else(|| gather(w, var, value, &to, &n)) {
+        w.line(&line);
+        return Ok(());
+    }
     let line = match w.k.exprs[value.index()].clone() {
         Expr::Const(s) => format!("Duplicate<{ty}>({to}, {}, {n});", number(&s)?),
         Expr::Load(el, None) => match argument(w, value, var)? {
@@ -69,6 +73,44 @@ pub fn instruction(w: &mut Writer, var: VarId, count: &Text, dst: &Element, valu
     };
     w.line(&line);
     Ok(())
+}
+
+/// Positions along the lanes as numbers; `None` for another value.
+fn progression(w: &Writer, var: VarId, value: ExprId, to: &str, ty: &str, n: &str) -> Option<String> {
+    let Expr::Cast(DType::I32 | DType::F32, a) = w.k.exprs[value.index()] else { return None };
+    if w.k.dtype(a) != DType::I64 {
+        return None;
+    }
+    let (step, first) = w.print.split(a, var)?;
+    let number = |t: &Text| match (t.known(), ty) {
+        (Some(v), "float") => format!("{v}.0f"),
+        (Some(v), _) => v.to_string(),
+        (None, _) => format!("static_cast<{ty}>({})", t.s),
+    };
+    if step.is_zero() {
+        return Some(format!("Duplicate<{ty}>({to}, {}, {n});", number(&first)));
+    }
+    Some(format!("ArithProgression<{ty}>({to}, {}, {}, {n});", number(&first), number(&step)))
+}
+
+/// `src[base + offsets[lane] / size]`, offsets in bytes as the unit counts them; `None` for another value.
+fn gather(w: &Writer, var: VarId, value: ExprId, to: &str, n: &str) -> Option<String> {
+    let expr = |e: ExprId| &w.k.exprs[e.index()];
+    let Expr::Load(el, None) = expr(value) else { return None };
+    let Expr::Binary(BinaryOp::Add, base, element) = expr(el.index[0]) else { return None };
+    let Expr::Binary(BinaryOp::Div, offset, size) = expr(*element) else { return None };
+    let Expr::Cast(DType::I64, load) = expr(*offset) else { return None };
+    let Expr::Load(offsets, None) = expr(*load) else { return None };
+    let dtype = w.k.buffer(el.buffer).dtype;
+    let bytes = w.print.scalar(*size)?.known().filter(|s| *s == dtype.size() as i64)?;
+    if w.k.buffer(offsets.buffer).dtype != DType::I32 {
+        return None;
+    }
+    let table = tile(w, offsets, var).ok()??;
+    let base = w.print.scalar(*base)?.times(&Text::int(bytes));
+    let count = if n.starts_with("static_cast") { n.replacen("int32_t", "uint32_t", 1) } else { n.to_string() };
+    let base = if base.known().is_some() { base.s } else { format!("static_cast<uint32_t>({})", base.s) };
+    Some(format!("Gather({to}, {}, {table}.ReinterpretCast<uint32_t>(), {base}, {count});", w.name(el.buffer)))
 }
 
 /// Writes the loop `for var in 0..count { dst = op(dst, value) }`, element by element.

@@ -62,6 +62,19 @@ pub struct Call {
     pub points: i64,
     pub before: Vec<Tensor>,
     pub after: Vec<Tensor>,
+    /// Arguments that the kernel writes in part: what it leaves out keeps what it held.
+    pub partial: Vec<bool>,
+}
+
+/// Which arguments a kernel writes in part only: from other contents it leaves other contents.
+fn partial(k: &Kernel, before: &[Tensor], after: &[Tensor], dims: &[i64]) -> Vec<bool> {
+    let mut other: Vec<Tensor> = before.to_vec();
+    for (t, b) in other.iter_mut().zip(&k.params).filter(|(_, b)| b.access == Access::Write) {
+        let flip = if b.dtype == DType::Bool { 1 } else { 0x55 };
+        t.data = t.bytes().iter().map(|x| x ^ flip).collect::<Vec<u8>>().into();
+    }
+    eval::kernel(k, &mut other, dims).unwrap_or_else(|e| panic!("{e}"));
+    (0..before.len()).map(|i| k.params[i].access == Access::Write && other[i].bytes() != after[i].bytes()).collect()
 }
 
 /// Walks a program: the kernels for the NPU with their arguments, and the outputs.
@@ -127,7 +140,9 @@ pub fn walk(what: &str, p: &Program, inputs: &[Tensor]) -> (Vec<Call>, Vec<Tenso
                     at.copy_from_slice(t.bytes());
                 }
                 if k.npu.is_some() {
+                    let partial = partial(k, &before, &params, &d);
                     calls.push(Call {
+                        partial,
                         what: what.into(),
                         chip: p.target.name.clone(),
                         kernel: k.clone(),
@@ -290,10 +305,11 @@ pub fn simulate(calls: &[Call]) {
         let writes: String = k
             .params
             .iter()
-            .map(|p| {
+            .zip(&c.partial)
+            .map(|(p, partial)| {
                 if p.access == Access::Read {
                     'r'
-                } else if p.access == Access::Write {
+                } else if p.access == Access::Write && !partial {
                     'w'
                 } else {
                     'b'

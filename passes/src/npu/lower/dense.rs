@@ -4,9 +4,9 @@
 use beiming_ir::kernel::ExprId;
 use beiming_ir::ops::Arg;
 use beiming_ir::target::npu::Npu;
-use beiming_ir::types::Dim;
+use beiming_ir::types::{Dim, TensorType};
 
-use super::stream;
+use super::{movement, stream};
 use crate::lower::body::BodyCx;
 use crate::lower::builder::{KernelBuilder, Operand};
 use crate::lower::inline::Inliner;
@@ -49,4 +49,20 @@ fn plain(cx: &BodyCx, arg: Arg) -> Result<Option<Dense>, String> {
     }
     let operand = kb.operand(el.buffer.0).ok_or("a parameter that is bound to nothing")?;
     Ok(Some(Dense { operand, shape: kb.buffer(el.buffer).shape.clone(), base }))
+}
+
+/// The value of `arg` with its last two axes exchanged, in a temporary of the given shape.
+pub fn turned(cx: &mut BodyCx, npu: &Npu, arg: Arg) -> Result<(Operand, Vec<Dim>), String> {
+    let ty = cx.ty(arg).clone();
+    let mut shape = ty.shape.clone();
+    let last = shape.len().checked_sub(2).ok_or("a matrix of fewer than two axes")?;
+    shape.swap(last, last + 1);
+    let mut kb = KernelBuilder::new(cx.symbols, &[]);
+    let at: Vec<ExprId> = shape.iter().map(|d| kb.axis(d).1).collect();
+    let mut index = at.clone();
+    index.swap(last, last + 1);
+    let value = Inliner::new(cx).value(&mut kb, arg, &index)?;
+    let dst = cx.temp(TensorType::new(ty.dtype, shape.clone()));
+    let (_, done) = movement::run(cx, npu, &kb, &[value], &at, &shape, Some(dst))?;
+    if done { Ok((dst, shape)) } else { Err("an operand of the product that is not turned round by a kernel".into()) }
 }

@@ -9,6 +9,7 @@ use beiming_ir::ops::{Arg, BinaryOp};
 use beiming_ir::target::npu::Npu;
 use beiming_ir::types::{DType, Dim};
 
+use super::movement::Moved;
 use super::program::{Program, V};
 use super::slots::{self, Slots};
 use super::tile::{self, BLOCK, Run};
@@ -135,7 +136,7 @@ impl Part {
         let g = Geometry { width: all[1].clone(), rows: Some((most_rows, all[0].clone())), pitch: most_columns, most };
         let mut sources = vec![];
         for load in &e.loads {
-            sources.push(source(cx, &e.kb, kb, *load, &e.at, &self.start, &g)?);
+            sources.push(source(cx, &e.kb, kb, *load, &e.at, &self.start, &g, &Moved::new())?);
         }
         let out = kb.param(dst, e.out, &[e.shape.iter().fold(Dim::Known(1), |a, d| a * d.clone())], Access::Write);
         let count = times(kb, rows, pitch);

@@ -126,7 +126,7 @@ pub fn plan(cx: &mut BodyCx, npu: &Npu, anchor: usize, out: DType) -> Result<Pla
             return Err("a transposed left operand of f32 is not loaded by the cube unit".into());
         }
         if !right.depth_inner {
-            right = transposed(cx, node.args[1], right)?;
+            right = transposed(cx, npu, node.args[1], right)?;
         }
     }
     let batch = shape[..rank - 2].to_vec();

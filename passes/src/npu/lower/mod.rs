@@ -5,11 +5,14 @@
 //! `matmul`: products) or refused with the reason; what is refused runs on the host's CPU in
 //! the same plan.
 
+mod boxes;
 mod dense;
 mod epilogue;
+mod gather;
 mod lines;
 mod matmul;
 mod mixed;
+mod movement;
 mod operands;
 pub mod program;
 mod rows;
@@ -17,6 +20,7 @@ pub mod slots;
 mod stream;
 mod tile;
 mod translate;
+mod turn;
 mod window;
 mod writer;
 

@@ -2,12 +2,12 @@
 //! inside the group is computed before, into temporaries.
 
 use beiming_ir::kernel::{Access, BufId, ExprId};
-use beiming_ir::ops::Arg;
+use beiming_ir::ops::{Arg, Op};
 use beiming_ir::target::npu::Npu;
 use beiming_ir::tensor::Tensor;
 use beiming_ir::types::{DType, Dim};
 
-use super::stream;
+use super::{dense, stream};
 use crate::lower::body::BodyCx;
 use crate::lower::builder::{KernelBuilder, Operand};
 use crate::lower::inline::Inliner;
@@ -110,12 +110,32 @@ pub fn side(cx: &BodyCx, arg: Arg, result: &[Dim], k: &Dim, left: bool) -> Resul
     })
 }
 
-/// A constant right operand, transposed when the program is made.
-pub fn transposed(cx: &BodyCx, arg: Arg, side: Side) -> Result<Side, String> {
-    let refuse = "a right operand of f32 must be constant, or transposed in memory, to be loaded by the cube unit";
-    let Arg::Input(i) = arg else { return Err(refuse.into()) };
-    let constant = cx.inputs[i as usize].constant.filter(|t| t.shape.len() == 2).ok_or(refuse)?;
-    let [k, n] = constant.shape[..] else { return Err(refuse.into()) };
+/// A right operand the other way round: a constant when the program is made, another one by a kernel before.
+pub fn transposed(cx: &mut BodyCx, npu: &Npu, arg: Arg, side: Side) -> Result<Side, String> {
+    let constant = match arg {
+        Arg::Input(i) => cx.inputs[i as usize].constant,
+        // A relabeling of a constant: a convolution's weight as a matrix.
+        Arg::Node(n) => match (&cx.body.nodes[n as usize].op, &cx.body.nodes[n as usize].args[..]) {
+            (Op::Reshape { .. }, [Arg::Input(i)]) => cx.inputs[*i as usize].constant,
+            _ => None,
+        },
+    };
+    let shape = cx.ty(arg).static_shape().filter(|s| s.len() == 2);
+    let (Some(constant), Some(shape)) = (constant, shape) else {
+        let (operand, shape) = dense::turned(cx, npu, arg)?;
+        let axes = side.batch.len();
+        let mut batch = vec![Dim::Known(0); axes];
+        let mut stride = Dim::Known(1);
+        for (i, d) in shape.iter().rev().enumerate() {
+            if i >= 2 && !d.is(1) {
+                batch[axes + 1 - i] = stride.clone();
+            }
+            stride = stride * d.clone();
+        }
+        let pitch = shape.last().cloned().unwrap_or(Dim::Known(1));
+        return Ok(Side { operand, shape: vec![stride], weight: None, batch, base: Dim::Known(0), pitch, depth_inner: true });
+    };
+    let [k, n] = shape[..] else { return Err("a matrix of other than two axes".into()) };
     let turned = Tensor::build(constant.dtype, &[n, k], |i| constant.get(i % k * n + i / k));
     Ok(Side {
         operand: Operand::Weight(0),

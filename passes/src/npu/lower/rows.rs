@@ -9,6 +9,7 @@ use beiming_ir::ops::{BinaryOp, NormKind, Op, ReduceOp, UnaryOp};
 use beiming_ir::target::npu::Npu;
 use beiming_ir::types::{DType, Dim};
 
+use super::movement::{self, Moved};
 use super::program::{Program, V};
 use super::slots::{self, Slots};
 use super::tile::{self, BLOCK, Run};
@@ -54,6 +55,8 @@ struct Plan<'a, 'p> {
     at: Vec<ExprId>,
     /// Elements read before the anchor and after it; a program's operands are both, in this order, then the anchor's value.
     loads: [Vec<ExprId>; 2],
+    /// Those that were moved before.
+    moved: Moved,
     before: (Program<'p>, V, Slots),
     after: (Program<'p>, V, Slots),
 }
@@ -63,7 +66,13 @@ pub fn lower(cx: &mut BodyCx, npu: &Npu, anchor: usize, dst: Operand) -> Result<
     if !epilogue_fits(cx, anchor) {
         return Err("what follows the anchor is not elementwise on its result".into());
     }
-    let p = plan(cx, npu, anchor, dst)?;
+    let mut p = plan(cx, npu, anchor, dst)?;
+    let extents: Vec<Dim> = p.walk.axes.iter().map(|a| a.extent.clone()).collect();
+    for (loads, axes) in [(&p.loads[0], extents.len()), (&p.loads[1], if reduces(&p) { p.kept } else { extents.len() })] {
+        let loads: Vec<ExprId> = loads.iter().copied().filter(|e| !p.moved.contains_key(e)).collect();
+        let more = movement::run(cx, npu, &p.kb, &loads, &p.at[..axes], &extents[..axes], None)?.0;
+        p.moved.extend(more);
+    }
     let g = geometry(cx, npu, &p)?;
     let (ty, step) = (cx.out().clone(), g.rows.as_ref().map_or(1, |r| r.0));
     let cut = p.kept.checked_sub(1);
@@ -99,6 +108,10 @@ pub fn lower(cx: &mut BodyCx, npu: &Npu, anchor: usize, dst: Operand) -> Result<
     let flops = cx.elementwise_flops() + cx.types[anchor].numel() * Dim::Known(4);
     cx.call(kb.finish(name, cx.op_names(), body, flops));
     Ok(())
+}
+
+fn reduces(p: &Plan) -> bool {
+    matches!(p.task, Task::Reduce(_))
 }
 
 /// A tile at a grid point.
@@ -207,6 +220,7 @@ fn plan<'a, 'p>(cx: &BodyCx<'a>, npu: &'p Npu, anchor: usize, dst: Operand) -> R
         kb,
         at,
         loads,
+        moved: Moved::new(),
         before: (before, x, homes_before),
         after: (after, y, homes_after),
     })
@@ -248,7 +262,7 @@ fn geometry(cx: &BodyCx, npu: &Npu, p: &Plan) -> Result<Geometry, String> {
 fn bring(t: &Tile, w: &mut Writer, loads: &[ExprId], axes: usize, prefix: &str, extent: &Extent) -> Result<Vec<BufId>, String> {
     let mut tiles = vec![];
     for (i, e) in loads.iter().enumerate() {
-        let s = source(t.cx, &t.p.kb, w.kb, *e, &t.p.at[..axes], &t.start[..axes], w.g)?;
+        let s = source(t.cx, &t.p.kb, w.kb, *e, &t.p.at[..axes], &t.start[..axes], w.g, &t.p.moved)?;
         let around = w.kb.come_from(t.p.kb.node_of(*e).flatten());
         tiles.push(w.bring(&format!("{prefix}{i}"), &s, extent));
         w.kb.come_from(around);

@@ -6,11 +6,13 @@
 
 use std::collections::HashMap;
 
-use beiming_ir::kernel::{Access, ExprId};
+use beiming_ir::kernel::{Access, Expr, ExprId};
 use beiming_ir::ops::Arg;
 use beiming_ir::target::npu::Npu;
 use beiming_ir::types::{DType, Dim};
 
+use super::boxes::{self, Cut, Settler};
+use super::movement::{self, Moved};
 use super::program::Program;
 use super::slots;
 use super::tile::BLOCK;
@@ -35,42 +37,117 @@ pub fn lower(cx: &mut BodyCx, npu: &Npu, root: Arg, dst: Operand) -> Result<(), 
         let at = kb.linear(index, &ty.shape);
         Ok(vec![inl.value(kb, root, index)?, kb.load(out, &[at])])
     })?;
+    for cut in cuts(cx, root, &walk)? {
+        part(cx, npu, root, dst, &walk, &cut)?;
+    }
+    Ok(())
+}
+
+/// The boxes of the result in which no element's origin depends on its position.
+fn cuts(cx: &BodyCx, root: Arg, walk: &Traversal) -> Result<Vec<Cut>, String> {
+    let extent: Vec<Dim> = walk.axes.iter().map(|a| a.extent.clone()).collect();
+    let mut open = vec![Cut { start: vec![Dim::Known(0); extent.len()], extent }];
+    let mut done = vec![];
+    while let Some(c) = open.pop() {
+        let (mut kb, at, value) = values(cx, root, walk, &c)?;
+        let Some((axis, place)) = Settler::new(&mut kb).cut(value, &at)? else {
+            done.push(c);
+            continue;
+        };
+        let rest = c.extent[axis].clone() - place.clone();
+        if !kb.at_least(&place, 1) || !kb.at_least(&rest, 1) {
+            return Err("parts whose extents only a run tells are not cut out for the vector unit".into());
+        }
+        let (mut low, mut high) = (c.clone(), c);
+        high.start[axis] = high.start[axis].clone() + place.clone();
+        high.extent[axis] = rest;
+        low.extent[axis] = place;
+        open.extend([high, low]);
+        if open.len() + done.len() > boxes::MOST {
+            return Err(format!("more than {} parts with conditions of their own", boxes::MOST));
+        }
+    }
+    Ok(done)
+}
+
+/// The value in a box, with indices along the axes that are as yet without a value.
+fn values<'a>(
+    cx: &BodyCx<'a>,
+    root: Arg,
+    walk: &Traversal,
+    cut: &Cut,
+) -> Result<(KernelBuilder<'a>, Vec<ExprId>, ExprId), String> {
+    let mut kb = KernelBuilder::new(cx.symbols, &[]);
+    let at: Vec<ExprId> = cut.extent.iter().map(|d| kb.axis(d).1).collect();
+    let places: Vec<ExprId> = at.iter().zip(&cut.start).map(|(a, s)| kb.offset(*a, s)).collect();
+    let index = walk.index(&mut kb, &places);
+    let value = Inliner::new(cx).value(&mut kb, root, &index)?;
+    let value = Settler::new(&mut kb).value(value);
+    Ok((kb, at, value))
+}
+
+/// Lowers a box.
+fn part(cx: &mut BodyCx, npu: &Npu, root: Arg, dst: Operand, walk: &Traversal, cut: &Cut) -> Result<(), String> {
+    let (kb, at, value) = values(cx, root, walk, cut)?;
+    let loads = loads_of(&kb, value);
+    let alone = matches!(kb.expr(value), Expr::Load(..)) && cut.extent.iter().zip(&walk.axes).all(|(d, a)| *d == a.extent);
+    let (moved, whole) = movement::run(cx, npu, &kb, &loads, &at, &cut.extent, alone.then_some(dst))?;
+    if whole {
+        return Ok(());
+    }
+    let task = Task { root, dst, walk, cut, moved };
     // A first round with any tile finds out what a tile needs.
     let mut needs = None;
-    attempt(cx, npu, root, dst, &walk, &mut |bits, sizes| {
+    attempt(cx, npu, &task, &mut |bits, sizes| {
         needs = Some((bits, sizes));
         None
     })?;
     let (bits, sizes) = needs.ok_or("a group that computes nothing")?;
-    let shape = geometry(cx, npu, &walk, bits, sizes)?;
-    let call = attempt(cx, npu, root, dst, &walk, &mut |_, _| Some(&shape))?.ok_or("a group that computes nothing")?;
+    let shape = geometry(cx, npu, cut, bits, sizes, true)?;
+    let mut made = attempt(cx, npu, &task, &mut |_, _| Some(&shape));
+    if made.is_err() && shape.rows.is_some() {
+        // Rows that lie in an order that no copy of several follows, one by one.
+        let lines = geometry(cx, npu, cut, bits, sizes, false)?;
+        made = attempt(cx, npu, &task, &mut |_, _| Some(&lines));
+    }
+    let call = made?.ok_or("a group that computes nothing")?;
     cx.call(call);
     Ok(())
+}
+
+/// What a kernel is to compute.
+struct Task<'t> {
+    root: Arg,
+    dst: Operand,
+    walk: &'t Traversal,
+    cut: &'t Cut,
+    moved: Moved,
 }
 
 fn geometry(
     cx: &BodyCx,
     npu: &Npu,
-    walk: &Traversal,
+    cut: &Cut,
     bits: i64,
     (narrowest, widest): (usize, usize),
+    by_rows: bool,
 ) -> Result<Geometry, String> {
-    let width = walk.axes.last().map_or(Dim::Known(1), |a| a.extent.clone());
+    let width = cut.extent.last().cloned().unwrap_or(Dim::Known(1));
     let room = i64::from(npu.core.ub) * 8 / bits.max(1) / WHOLE_REPEATS * WHOLE_REPEATS;
     if room < WHOLE_REPEATS {
         return Err(format!("{} bits of unified buffer an element leave no room for a tile on {}", bits, npu.name));
     }
-    let all: i64 = walk.axes.iter().map(|a| cx.typical(&a.extent).max(1)).product();
+    let all: i64 = cut.extent.iter().map(|d| cx.typical(d).max(1)).product();
     let share = all.div_euclid(i64::from(npu.vector_cores)) + 1;
     let most = (share.clamp(SHORTEST, LONGEST).min(room) as usize).next_multiple_of(WHOLE_REPEATS as usize) as i64;
     let most = most.min(room);
     let block = (BLOCK / narrowest) as i64;
-    let rows = walk.axes.len().checked_sub(2).map(|i| walk.axes[i].extent.clone());
+    let rows = cut.extent.len().checked_sub(2).map(|i| cut.extent[i].clone());
     if let (Some(all_rows), Some(w)) = (rows, width.known()) {
         let pitch = (w.max(1) as usize).next_multiple_of(block as usize) as i64;
         // One copy pads a row by less than a block, in the widest type as in the narrowest.
         let padded = (pitch - w.max(1)) * (widest as i64) < BLOCK as i64;
-        if w > 0 && pitch * 4 <= most && padded {
+        if by_rows && w > 0 && pitch * 4 <= most && padded {
             let r = (most / pitch).min(cx.typical(&all_rows).max(1)).min(4095);
             let most = ((r * pitch) as usize).next_multiple_of(WHOLE_REPEATS as usize) as i64;
             return Ok(Geometry { width, rows: Some((r, all_rows)), pitch, most });
@@ -84,18 +161,14 @@ fn geometry(
 fn attempt<'g>(
     cx: &BodyCx,
     npu: &Npu,
-    root: Arg,
-    dst: Operand,
-    walk: &Traversal,
+    task: &Task,
     choose: &mut dyn FnMut(i64, (usize, usize)) -> Option<&'g Geometry>,
 ) -> Result<Option<Call>, String> {
-    let ty = cx.ty(root).clone();
-    let n = walk.axes.len();
-    // Indices along the axes, as yet without a value: the addresses' coefficients are read off them.
-    let mut kb = KernelBuilder::new(cx.symbols, &[]);
-    let at: Vec<ExprId> = walk.axes.iter().map(|a| kb.axis(&a.extent).1).collect();
-    let index = walk.index(&mut kb, &at);
-    let value = Inliner::new(cx).value(&mut kb, root, &index)?;
+    let Task { root, dst, walk, cut, moved } = task;
+    let ty = cx.ty(*root).clone();
+    let extents = &cut.extent;
+    let n = extents.len();
+    let (kb, at, value) = values(cx, *root, walk, cut)?;
     let loads = loads_of(&kb, value);
     let mut program = Program::new(npu);
     let operands: HashMap<ExprId, usize> = loads.iter().enumerate().map(|(i, e)| (*e, i)).collect();
@@ -119,11 +192,11 @@ fn attempt<'g>(
     let Some(g) = choose(bits, (narrowest, widest)) else { return Ok(None) };
 
     // The grid: every outer axis, and blocks of the one that tiles cut.
-    let cut = if g.rows.is_some() { n.checked_sub(2) } else { n.checked_sub(1) };
+    let along = if g.rows.is_some() { n.checked_sub(2) } else { n.checked_sub(1) };
     let step = g.rows.as_ref().map_or(g.most, |r| r.0);
-    let mut grid: Vec<Dim> = walk.axes[..cut.unwrap_or(0)].iter().map(|a| a.extent.clone()).collect();
-    if let Some(c) = cut {
-        grid.push(walk.axes[c].extent.ceil_div(&Dim::Known(step)));
+    let mut grid: Vec<Dim> = extents[..along.unwrap_or(0)].to_vec();
+    if let Some(c) = along {
+        grid.push(extents[c].ceil_div(&Dim::Known(step)));
     }
     let mut real = KernelBuilder::new(cx.symbols, &grid);
     let kb2 = &mut real;
@@ -131,27 +204,27 @@ fn attempt<'g>(
     let mut start = vec![zero; n];
     let coordinates = kb2.grid.clone();
     for (a, c) in coordinates.iter().enumerate() {
-        start[a] = if Some(a) == cut { kb2.scale(*c, &Dim::Known(step)) } else { *c };
+        start[a] = if Some(a) == along { kb2.scale(*c, &Dim::Known(step)) } else { *c };
     }
     let left = |kb: &mut KernelBuilder, a: usize| {
         let minus = kb.scale(start[a], &Dim::Known(-1));
-        kb.offset(minus, &walk.axes[a].extent)
+        kb.offset(minus, &extents[a])
     };
     let mut sources = vec![];
     for e in &loads {
-        sources.push(source(cx, &kb, kb2, *e, &at, &start, g)?);
+        sources.push(source(cx, &kb, kb2, *e, &at, &start, g, moved)?);
     }
-    let out = kb2.param(dst, ty.dtype, &[ty.numel()], Access::Write);
+    let out = kb2.param(*dst, ty.dtype, &[ty.numel()], Access::Write);
     let mut w = Writer { g, kb: kb2, body: vec![] };
     // Rows and elements of this tile.
-    let rows = match (&g.rows, cut) {
+    let rows = match (&g.rows, along) {
         (Some((r, _)), Some(c)) => {
             let l = left(w.kb, c);
             Some((w.kb.min_dim(l, &Dim::Known(*r)), *r))
         }
         _ => None,
     };
-    let count = match (rows, cut) {
+    let count = match (rows, along) {
         (Some(_), _) => w.kb.dim(&g.width),
         (None, Some(c)) => {
             let l = left(w.kb, c);
@@ -159,9 +232,10 @@ fn attempt<'g>(
         }
         (None, None) => w.kb.int(1),
     };
-    let first = {
-        let index = walk.index(w.kb, &start);
-        w.kb.linear(&index, &ty.shape)
+    let (first, rows_apart) = {
+        let places: Vec<ExprId> = start.iter().zip(&cut.start).map(|(a, s)| w.kb.offset(*a, s)).collect();
+        let index = walk.index(w.kb, &places);
+        (w.kb.linear(&index, &ty.shape), n.checked_sub(2).map(|a| walk.stride(a)))
     };
     let extent = w.extent(rows, count, compares(&program));
     let mut tiles = vec![];
@@ -173,9 +247,9 @@ fn attempt<'g>(
     }
     let y = w.tile("y", ty.dtype);
     w.run(&program, &slots, &tiles, result, y, "", &extent);
-    w.copy_out(y, out, first, &extent);
+    w.copy_out_apart(y, out, first, &extent, rows_apart.unwrap_or_else(|| g.width.clone()));
     let body = std::mem::take(&mut w.body);
-    let (ops, flops) = computed(cx, root);
+    let (ops, flops) = computed(cx, *root);
     let from: Vec<DType> = sources.iter().map(|s| s.dtype).collect();
     let name = crate::lower::name::map(cx, &[format!("t{}", tile_name(g))], &from, ty.dtype, &ops);
     Ok(Some(real.finish(name, ops, body, flops)))

@@ -4,11 +4,13 @@ use beiming_ir::kernel::{Access, BufId, Expr, ExprId, Loop, Space, Stmt};
 use beiming_ir::ops::BinaryOp;
 use beiming_ir::types::{DType, Dim};
 
+use super::movement::Moved;
 use super::program::{Program, Step, V};
 use super::slots::{Home, Slots};
 use super::tile::{self, BLOCK, Run};
 use crate::lower::body::BodyCx;
 use crate::lower::builder::{KernelBuilder, repeat, store};
+use crate::lower::index::Affine;
 
 /// Elements to whose multiples comparisons and selections are rounded up: 256 bytes of the narrowest type they take.
 pub const WHOLE_REPEATS: i64 = 128;
@@ -86,13 +88,18 @@ pub fn source(
     at: &[ExprId],
     start: &[ExprId],
     g: &Geometry,
+    moved: &Moved,
 ) -> Result<Source, String> {
     let Expr::Load(el, _) = plan.expr(load).clone() else { return Err("an operand that is no element".into()) };
     let from = plan.buffer(el.buffer).clone();
     if el.guard.is_some() {
         return Err("reads that depend on the position (padding, joins) are not tiled for the vector unit yet".into());
     }
-    let address = plan.affine(el.index[0]);
+    let mut address = plan.affine(el.index[0]);
+    if let Some((_, strides)) = moved.get(&load) {
+        let terms = at.iter().zip(strides).filter(|(_, d)| !d.is(0)).map(|(a, d)| (*a, d.clone()));
+        address = Affine { base: Dim::Known(0), terms: terms.collect() };
+    }
     if address.terms.iter().any(|(atom, _)| !at.contains(atom)) {
         return Err("reads by computed positions are not tiled for the vector unit yet".into());
     }
@@ -115,7 +122,10 @@ pub fn source(
         return Err("rows that overlap are not tiled for the vector unit".into());
     }
     let operand = plan.operand(el.buffer.0).ok_or("a parameter that is bound to nothing")?;
-    let param = kb.param(operand, dtype, &from.shape, Access::Read);
+    let param = match moved.get(&load) {
+        Some((temp, _)) => kb.param(*temp, dtype, &[cx.temp_numel(*temp)], Access::Read),
+        None => kb.param(operand, dtype, &from.shape, Access::Read),
+    };
     let mut first = kb.dim(&address.base);
     for (a, s) in start.iter().enumerate() {
         let term = kb.scale(*s, &along(Some(a)));
@@ -207,13 +217,18 @@ impl Writer<'_, '_> {
 
     /// Copies the result out, dense from `first` on.
     pub fn copy_out(&mut self, y: BufId, out: BufId, first: ExprId, extent: &Extent) {
+        self.copy_out_apart(y, out, first, extent, self.g.width.clone());
+    }
+
+    /// Copies the result out, its rows `apart` elements from one to the next.
+    pub fn copy_out_apart(&mut self, y: BufId, out: BufId, first: ExprId, extent: &Extent, apart: Dim) {
         let most = self.g.most;
         let width = (extent.width, if extent.rows.is_some() { self.g.width.known().unwrap_or(most) } else { most });
         let zero = self.kb.int(0);
         let copy = tile::Rows {
             dst: out,
             to: first,
-            dst_pitch: self.g.width.clone(),
+            dst_pitch: apart,
             src: y,
             from: zero,
             src_pitch: Dim::Known(self.g.pitch),
