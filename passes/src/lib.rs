@@ -116,7 +116,7 @@ fn rewrite(
         graph = fold_weights::run(&graph)?;
     }
     let graph = merge_siblings::run(&graph, target)?;
-    if options.fuse { saturate::fuse(&graph, target, report) } else { Ok(graph) }
+    if options.fuse { npu::join::run(&saturate::fuse(&graph, target, report)?, target) } else { Ok(graph) }
 }
 
 /// The regions that are scalar functions of their op: those of every op but control flow.

@@ -9,6 +9,7 @@
 
 pub mod attention;
 pub mod capability;
+pub mod join;
 pub mod legal;
 pub mod lower;
 pub mod matmul;

@@ -4,7 +4,7 @@
 
 use std::collections::HashMap;
 
-use beiming_ir::kernel::{Access, BufId, Element, ExprId, Loop, Space, Stmt};
+use beiming_ir::kernel::{Access, BufId, Element, Expr, ExprId, Loop, Space, Stmt};
 use beiming_ir::ops::{Arg, BinaryOp};
 use beiming_ir::target::npu::Npu;
 use beiming_ir::types::{DType, Dim};
@@ -34,19 +34,19 @@ pub struct Epilogue<'a, 'p> {
     result: V,
     slots: Slots,
     /// Elements of rows in the unified buffer are padded to a multiple of this.
-    block: i64,
+    pub block: i64,
     /// Type of the product's value.
     pub value: DType,
     out: DType,
     shape: Vec<Dim>,
 }
 
-/// The elementwise function `root` of the value that `anchor` has.
-pub fn epilogue<'a, 'p>(cx: &BodyCx<'a>, npu: &'p Npu, anchor: usize, root: Arg) -> Result<Epilogue<'a, 'p>, String> {
+/// The elementwise function `root` of the value that `anchor` has; `wide`: not rounded to its own type, but in f32.
+pub fn epilogue<'a, 'p>(cx: &BodyCx<'a>, npu: &'p Npu, anchor: usize, root: Arg, wide: bool) -> Result<Epilogue<'a, 'p>, String> {
     if !epilogue_fits(cx, anchor) {
         return Err("what follows the product is not elementwise on its result".into());
     }
-    let (from, to) = (cx.types[anchor].dtype, cx.ty(root).dtype);
+    let (from, to) = (cx.types[anchor].dtype, if wide { DType::F32 } else { cx.ty(root).dtype });
     let mut kb = KernelBuilder::new(cx.symbols, &[]);
     let at: Vec<ExprId> = cx.types[anchor].shape.iter().map(|d| kb.axis(d).1).collect();
     let standing = kb.local("anchor", from, &[1], Space::Ub);
@@ -59,8 +59,10 @@ pub fn epilogue<'a, 'p>(cx: &BodyCx<'a>, npu: &'p Npu, anchor: usize, root: Arg)
     let mut program = Program::new(npu);
     let mut operands = HashMap::from([(bound, 0)]);
     operands.extend(loads.iter().enumerate().map(|(i, e)| (*e, i + 1)));
-    let widen = widens(&kb, value);
-    let result = Translator { kb: &kb, program: &mut program, operands: &operands, widen, memo: HashMap::new() }.stored(value)?;
+    let widen = wide || widens(&kb, value);
+    let mut translator = Translator { kb: &kb, program: &mut program, operands: &operands, widen, memo: HashMap::new() };
+    let result = if wide { translator.value(value)? } else { translator.stored(value)? };
+    let result = program.cast(to, result)?;
     let slots = slots::assign(&program, result);
     let types: Vec<DType> = loads.iter().map(|e| kb.dtype(*e)).chain([from, to]).collect();
     if let Some(d) = types.iter().find(|d| !capability::moves(npu, **d)) {
@@ -82,7 +84,12 @@ impl Epilogue<'_, '_> {
 
     /// An error where a row of the given extent cannot be padded by one copy.
     pub fn pads(&self, n: &Dim) -> Result<(), String> {
-        let widest = self.loads.iter().map(|e| self.kb.dtype(*e).size() as i64).max().unwrap_or(0);
+        // What is one number a row is not copied.
+        let along = |e: &&ExprId| match (self.kb.expr(**e), self.at.last()) {
+            (Expr::Load(el, _), Some(last)) => !self.kb.affine(el.index[0]).coefficient(*last).is(0),
+            _ => true,
+        };
+        let widest = self.loads.iter().filter(along).map(|e| self.kb.dtype(*e).size() as i64).max().unwrap_or(0);
         let pad = |n: i64| (n + self.block - 1) / self.block * self.block - n;
         let most = n.known().map_or(self.block - 1, pad);
         if most * widest > BLOCK as i64 {
@@ -120,7 +127,7 @@ impl Part {
         if self.whole { kb.int(self.columns.1) } else { tile::round_up(kb, self.columns.0, e.block) }
     }
 
-    /// The statements.
+    /// The statements, the result's way out included.
     pub fn write(
         &self,
         cx: &BodyCx,
@@ -129,6 +136,25 @@ impl Part {
         value: &Value,
         dst: Operand,
     ) -> Result<Vec<Stmt>, String> {
+        let (mut body, y) = self.compute(cx, kb, e, value)?;
+        let pitch = self.pitch(kb, e);
+        let out = kb.param(dst, e.out, &[e.shape.iter().fold(Dim::Known(1), |a, d| a * d.clone())], Access::Write);
+        let first = kb.linear(&self.start, &e.shape);
+        let n = kb.dim(&e.shape[e.shape.len() - 1]);
+        let zero = kb.int(0);
+        let (to, from) = (Place { buffer: out, first, pitch: n }, Place { buffer: y, first: zero, pitch });
+        body.push(copy(kb, to, from, Some(self.rows), self.columns, None));
+        Ok(body)
+    }
+
+    /// The statements that leave the result in a tile, and the tile.
+    pub fn compute(
+        &self,
+        cx: &BodyCx,
+        kb: &mut KernelBuilder,
+        e: &Epilogue,
+        value: &Value,
+    ) -> Result<(Vec<Stmt>, BufId), String> {
         let ((rows, most_rows), (columns, most_columns)) = (self.rows, self.columns);
         let pitch = self.pitch(kb, e);
         let most = ((most_rows * most_columns) as usize).next_multiple_of(WHOLE_REPEATS as usize) as i64;
@@ -138,7 +164,6 @@ impl Part {
         for load in &e.loads {
             sources.push(source(cx, &e.kb, kb, *load, &e.at, &self.start, &g, &Moved::new())?);
         }
-        let out = kb.param(dst, e.out, &[e.shape.iter().fold(Dim::Known(1), |a, d| a * d.clone())], Access::Write);
         let count = times(kb, rows, pitch);
         let compares = compares(&e.program);
         let whole = if compares { tile::round_up(kb, count, WHOLE_REPEATS) } else { count };
@@ -156,13 +181,7 @@ impl Part {
         }
         let y = w.tile("y", e.out);
         w.run(&e.program, &e.slots, &tiles, e.result, y, "", &extent);
-        let mut body = std::mem::take(&mut w.body);
-        let first = kb.linear(&self.start, &e.shape);
-        let n = kb.dim(&all[1]);
-        let zero = kb.int(0);
-        let (to, from) = (Place { buffer: out, first, pitch: n }, Place { buffer: y, first: zero, pitch });
-        body.push(copy(kb, to, from, Some(self.rows), (columns, most_columns), None));
-        Ok(body)
+        Ok((std::mem::take(&mut w.body), y))
     }
 
     fn value(&self, w: &mut Writer, e: &Epilogue, value: &Value, pitch: ExprId) -> BufId {

@@ -189,17 +189,7 @@ pub fn accumulate(kb: &mut KernelBuilder, p: &Plan) -> (Place, Vec<Stmt>) {
     for (s, local, param, start, left_over, outer, whole) in
         [(left, a1, a, row, rows_left, t.bm, divides(m, t.bm)), (right, b1, b, column, columns_left, t.bn, divides(n, t.bn))]
     {
-        let mut first = kb.dim(&s.base);
-        for (x, c) in batch_at.iter().zip(&s.batch) {
-            let term = kb.scale(*x, c);
-            first = kb.add(first, term);
-        }
-        let (outer_pitch, depth_pitch) =
-            if s.depth_inner { (s.pitch.clone(), Dim::Known(1)) } else { (Dim::Known(1), s.pitch.clone()) };
-        for (x, p) in [(start, &outer_pitch), (from, &depth_pitch)] {
-            let term = kb.scale(x, p);
-            first = kb.add(first, term);
-        }
+        let first = s.first(kb, batch_at, start, from);
         let extents = if s.depth_inner { [outer, deep] } else { [deep, outer] };
         let limits = [(left_over, whole), (depth_left, divides(k, deep))];
         let limits = if s.depth_inner { limits } else { [limits[1], limits[0]] };

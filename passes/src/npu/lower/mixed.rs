@@ -33,7 +33,7 @@ pub fn lower(cx: &mut BodyCx, npu: &Npu, anchor: usize, dst: Operand) -> Result<
     }
     let root = cx.result();
     let p = plan(cx, npu, anchor, cx.types[anchor].dtype)?;
-    let e = epilogue(cx, npu, anchor, root)?;
+    let e = epilogue(cx, npu, anchor, root, false)?;
     e.pads(&p.dims[1])?;
     let (bm, bn) = (p.tile.bm, p.tile.bn);
     let rows = e.rows(i64::from(npu.core.ub), bn).min(bm / CORES).min(4095);

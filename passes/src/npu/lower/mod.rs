@@ -5,6 +5,7 @@
 //! `matmul`: products) or refused with the reason; what is refused runs on the host's CPU in
 //! the same plan.
 
+mod attention;
 mod boxes;
 mod dense;
 mod epilogue;
@@ -17,6 +18,7 @@ mod operands;
 pub mod program;
 mod rows;
 pub mod slots;
+mod softmax;
 mod stream;
 mod tile;
 mod translate;
@@ -43,6 +45,7 @@ pub fn lower(cx: &mut BodyCx, npu: &Npu) -> Result<(), String> {
         [a] if rows::takes(&cx.body.nodes[a].op) && !across(cx, a) => rows::lower(cx, npu, a, Operand::Output(0))?,
         [a] if matches!(cx.body.nodes[a].op, Op::MatMul { .. }) => product(cx, npu, a)?,
         [a] if window::takes(&cx.body.nodes[a].op) => before(cx, npu, a, window::lower)?,
+        [a, b, c] if attention::takes(cx, [a, b, c]) => attention::lower(cx, npu, [a, b, c], Operand::Output(0))?,
         [a, ..] => return Err(format!("`{}` is not tiled for the NPU yet", cx.body.nodes[a].op.name())),
     }
     for call in &mut cx.calls {
@@ -54,6 +57,14 @@ pub fn lower(cx: &mut BodyCx, npu: &Npu) -> Result<(), String> {
         legal::check(&call.kernel, npu)?;
     }
     Ok(())
+}
+
+/// True where a body of two products around a softmax becomes one kernel.
+pub fn takes_attention(cx: &BodyCx, npu: &Npu) -> bool {
+    let anchors: Vec<usize> = (0..cx.body.nodes.len()).filter(|&i| is_anchor(&cx.body.nodes[i].op)).collect();
+    let [a, b, c] = anchors[..] else { return false };
+    let mut tried = cx.clone();
+    attention::takes(cx, [a, b, c]) && attention::lower(&mut tried, npu, [a, b, c], Operand::Output(0)).is_ok()
 }
 
 /// A product and what follows it: in one kernel where that can be, else what follows in a kernel of its own.

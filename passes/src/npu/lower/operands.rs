@@ -34,6 +34,24 @@ pub struct Side {
     pub depth_inner: bool,
 }
 
+impl Side {
+    /// Address of the element at the given coordinates of the batch, row (left operand) or column, and depth.
+    pub fn first(&self, kb: &mut KernelBuilder, batch: &[ExprId], outer: ExprId, depth: ExprId) -> ExprId {
+        let mut first = kb.dim(&self.base);
+        for (x, c) in batch.iter().zip(&self.batch) {
+            let term = kb.scale(*x, c);
+            first = kb.add(first, term);
+        }
+        let (outer_pitch, depth_pitch) =
+            if self.depth_inner { (self.pitch.clone(), Dim::Known(1)) } else { (Dim::Known(1), self.pitch.clone()) };
+        for (x, p) in [(outer, &outer_pitch), (depth, &depth_pitch)] {
+            let term = kb.scale(x, p);
+            first = kb.add(first, term);
+        }
+        first
+    }
+}
+
 /// Computes an argument into a temporary where it is not an element of an input seen through views.
 pub fn materialise(cx: &mut BodyCx, npu: &Npu, arg: Arg) -> Result<(), String> {
     let Arg::Node(node) = arg else { return Ok(()) };
