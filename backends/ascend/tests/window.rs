@@ -124,6 +124,39 @@ fn reductions_across_rows() {
 }
 
 #[test]
+fn products_without_a_cube_unit() {
+    let mut all = vec![];
+    for (dtype, a, b) in [
+        (F32, &[5usize, 7][..], &[7usize, 9][..]),
+        (F32, &[1, 33], &[33, 1]),
+        (F32, &[2, 3, 17, 8], &[2, 3, 8, 31]),
+        (F32, &[2, 4, 16], &[16, 40]),
+    ] {
+        let op = Op::MatMul { out: dtype };
+        all.extend(calls("product", &[(dtype, a), (dtype, b)], vec![(op, vec![100, 101])], "ascend310p3", 40));
+    }
+    let nodes = vec![(Op::Transpose { perm: vec![1, 0] }, vec![101]), (Op::MatMul { out: F32 }, vec![100, 0])];
+    all.extend(calls("turned", &[(F32, &[3, 10]), (F32, &[6, 10])], nodes, "ascend310p3", 40));
+    simulate(&all);
+}
+
+/// One tap, no padding: a product on the cube unit.
+#[test]
+fn convolutions_that_are_products() {
+    let mut all = vec![];
+    for chip in ["ascend910b1", "ascend950"] {
+        let op = || Op::Conv(Conv { strides: vec![1, 1], dilations: vec![1, 1], pads: vec![(0, 0); 2], groups: 1 });
+        let bias = (Op::Binary(BinaryOp::Add), vec![0, 102]);
+        let inputs: [(DType, &[usize]); 3] = [(F32, &[1, 5, 7, 19]), (F32, &[1, 1, 19, 33]), (F32, &[33])];
+        all.extend(calls("of one tap", &inputs[..2], vec![(op(), vec![100, 101])], chip, 19));
+        all.extend(calls("of one tap, with bias", &inputs, vec![(op(), vec![100, 101]), bias], chip, 19));
+        let inputs: [(DType, &[usize]); 2] = [(F16, &[2, 3, 3, 32]), (F16, &[1, 1, 32, 16])];
+        all.extend(calls("of one tap", &inputs, vec![(op(), vec![100, 101])], chip, 32));
+    }
+    simulate(&all);
+}
+
+#[test]
 fn with_bias_and_activation() {
     let mut all = vec![];
     for chip in CHIPS {

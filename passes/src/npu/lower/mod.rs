@@ -15,6 +15,7 @@ mod matmul;
 mod mixed;
 mod movement;
 mod operands;
+mod pointwise;
 pub mod program;
 mod rows;
 pub mod slots;
@@ -43,8 +44,8 @@ pub fn lower(cx: &mut BodyCx, npu: &Npu) -> Result<(), String> {
     match anchors[..] {
         [] => stream::lower(cx, npu, cx.result(), Operand::Output(0))?,
         [a] if rows::takes(&cx.body.nodes[a].op) && !across(cx, a) => rows::lower(cx, npu, a, Operand::Output(0))?,
-        [a] if matches!(cx.body.nodes[a].op, Op::MatMul { .. }) => product(cx, npu, a)?,
-        [a] if window::takes(&cx.body.nodes[a].op) => before(cx, npu, a, window::lower)?,
+        [a] if matches!(cx.body.nodes[a].op, Op::MatMul { .. }) => either(cx, npu, a)?,
+        [a] if window::takes(&cx.body.nodes[a].op) => windowed(cx, npu, a)?,
         [a, b, c] if attention::takes(cx, [a, b, c]) => attention::lower(cx, npu, [a, b, c], Operand::Output(0))?,
         [a, ..] => return Err(format!("`{}` is not tiled for the NPU yet", cx.body.nodes[a].op.name())),
     }
@@ -82,6 +83,27 @@ fn product(cx: &mut BodyCx, npu: &Npu, anchor: usize) -> Result<(), String> {
     matmul::lower(cx, npu, anchor, own, dst)?;
     cx.stored.insert(anchor as u32, dst);
     stream::lower(cx, npu, result, Operand::Output(0))
+}
+
+/// A product on the cube unit, or on the vector unit where that one does not take it.
+fn either(cx: &mut BodyCx, npu: &Npu, anchor: usize) -> Result<(), String> {
+    let mut tried = cx.clone();
+    match product(&mut tried, npu, anchor) {
+        Ok(()) => *cx = tried,
+        Err(why) => before(cx, npu, anchor, window::lower).map_err(|_| why)?,
+    }
+    Ok(())
+}
+
+/// A window: as a product on the cube unit where it is one, else on the vector unit.
+fn windowed(cx: &mut BodyCx, npu: &Npu, anchor: usize) -> Result<(), String> {
+    if let Some((mut alike, product_at)) = pointwise::as_product(cx, anchor)
+        && product(&mut alike, npu, product_at).is_ok()
+    {
+        *cx = alike;
+        return Ok(());
+    }
+    before(cx, npu, anchor, window::lower)
 }
 
 /// True for a reduction whose axes are not the innermost ones, or over one element.

@@ -4,6 +4,7 @@
 //! - Every channel by itself (depthwise convolutions, pooling): `sums[o, c] += x[o * stride + tap, c] * w[tap, c]`.
 //! - Channels that mix: `sums[o, c] += x[o * stride + tap, d] * w[tap, d, c]`, one element of the input times a row of weights.
 //!
+//! A matrix product is a window of one tap over its rows, for chips and types without a cube unit that takes it.
 //! Reductions over axes that are not the innermost ones are windows over all there is of them.
 //!
 //! Taps in the padding are left out by the bounds of the loops, so nothing is filled with zeros and nothing read that is not there.
@@ -27,7 +28,7 @@ const LANES: i64 = 64;
 
 /// True for the anchors of this family.
 pub fn takes(op: &Op) -> bool {
-    matches!(op, Op::Conv(_) | Op::Pool(_) | Op::Reduce { .. })
+    matches!(op, Op::Conv(_) | Op::Pool(_) | Op::Reduce { .. } | Op::MatMul { .. })
 }
 
 /// One axis of the window.
@@ -68,6 +69,8 @@ struct Window {
     batch: Dim,
     /// Input and output channels.
     channels: [i64; 2],
+    /// Elements from the weights of one image to those of the next: 0 for a convolution.
+    weight_apart: i64,
     dtype: DType,
 }
 
@@ -114,6 +117,9 @@ fn window(cx: &BodyCx, npu: &Npu, anchor: usize) -> Result<Window, String> {
     if let Op::Reduce { op, axes, .. } = &node.op {
         return reduction(npu, &x, *op, axes);
     }
+    if let Op::MatMul { .. } = &node.op {
+        return product(&x, cx.ty(node.args[1]), &y);
+    }
     let rank = x.rank() - 2;
     let known =
         |d: &Dim, what: &str| d.known().ok_or(format!("a window over an open extent ({what} {d}) is not tiled for the NPU"));
@@ -157,7 +163,28 @@ fn window(cx: &BodyCx, npu: &Npu, anchor: usize) -> Result<Window, String> {
         }
         op => return Err(format!("`{}` has no window", op.name())),
     };
-    Ok(Window { task, axes, batch: x.shape[0].clone(), channels, dtype: x.dtype })
+    Ok(Window { task, axes, batch: x.shape[0].clone(), channels, weight_apart: 0, dtype: x.dtype })
+}
+
+/// A matrix product: rows are output positions.
+fn product(x: &TensorType, w: &TensorType, y: &TensorType) -> Result<Window, String> {
+    let of_batch = |t: &TensorType| t.shape[..t.rank() - 2].iter().fold(Dim::Known(1), |n, d| n * d.clone());
+    let open = "a product of open extents is not tiled for the vector unit";
+    let [depth, columns] = [&w.shape[w.rank() - 2], &w.shape[w.rank() - 1]].map(|d| d.known().filter(|n| *n > 0));
+    let (Some(depth), Some(columns)) = (depth, columns) else { return Err(open.into()) };
+    let rows = x.shape[x.rank() - 2].clone();
+    let (images, rows, weight_apart) = if of_batch(w).is(1) {
+        let all = of_batch(x) * rows;
+        if all.known().is_some() { (Dim::Known(1), all, 0) } else { (all, Dim::Known(1), 0) }
+    } else if of_batch(w) == of_batch(x) && of_batch(x) == of_batch(y) {
+        (of_batch(x), rows, depth * columns)
+    } else {
+        return Err("a product that broadcasts is not tiled for the vector unit".into());
+    };
+    let rows = rows.known().ok_or(open)?;
+    let axis = |n| Axis { input: n, output: n, taps: 1, stride: 1, dilation: 1, low: 0 };
+    let task = Task::Mix { depth, columns };
+    Ok(Window { task, axes: [axis(1), axis(rows)], batch: images, channels: [depth, columns], weight_apart, dtype: x.dtype })
 }
 
 /// Bytes of a row of the window of a reduction.
@@ -186,6 +213,7 @@ fn reduction(npu: &Npu, x: &TensorType, op: ReduceOp, axes: &[usize]) -> Result<
         axes: [axis(taps / row), axis(row)],
         batch: product(&x.shape[..first]),
         channels: [channels; 2],
+        weight_apart: 0,
         dtype: x.dtype,
     })
 }
@@ -280,7 +308,7 @@ struct Body<'b, 'k> {
     t: Tiling,
     kb: &'b mut KernelBuilder<'k>,
     x: (BufId, Dim),
-    weight: Option<BufId>,
+    weight: Option<(BufId, Dim)>,
     out: BufId,
     /// Number of elements at each position of the result, where the edges change it.
     shares: Option<BufId>,
@@ -298,7 +326,8 @@ impl<'b, 'k> Body<'b, 'k> {
     ) -> Self {
         let numel = cx.types[anchor].numel();
         let x = (kb.param(data.operand, w.dtype, &data.shape, Access::Read), data.base);
-        let weight = weight.map(|s| kb.param(s.operand, w.dtype, &s.shape, Access::Read));
+        let base = weight.as_ref().map_or(Dim::Known(0), |s| s.base.clone());
+        let weight = weight.map(|s| (kb.param(s.operand, w.dtype, &s.shape, Access::Read), base));
         let shares = match w.task {
             Task::Mean { padded: false } if w.axes.iter().any(Axis::crosses) => {
                 let [r, c] = w.axes;
@@ -458,7 +487,8 @@ impl<'b, 'k> Body<'b, 'k> {
 
     /// The weights of the tile's channels, in f32, where every channel has its own.
     fn weights_of_each(&mut self, lane: ExprId, body: &mut Vec<Stmt>) -> Option<BufId> {
-        let param = self.weight.filter(|_| self.w.task == Task::Each)?;
+        let (param, base) = self.weight.clone().filter(|_| self.w.task == Task::Each)?;
+        let lane = self.kb.offset(lane, &base);
         let (taps, lanes) = (self.w.taps(), self.w.pitch(self.t.lanes));
         let tile = self.tile("weights", self.w.dtype, taps * lanes);
         let n = self.kb.int(taps);
@@ -621,7 +651,7 @@ impl<'b, 'k> Body<'b, 'k> {
         let x = self.widened("xWide", tile, (count, columns.most * deep), w.axes[1].skips(), &mut body);
         let weights = self.tile("weights", w.dtype, t.depth * lanes);
         let mut factors = weights;
-        let param = self.weight.unwrap_or(self.x.0);
+        let (param, base) = self.weight.clone().unwrap_or((self.x.0, Dim::Known(0)));
         let before = |b: &mut Self, tap: ExprId| {
             let t0 = b.kb.scale(p.tap_row, &Dim::Known(w.axes[1].taps));
             let t0 = b.kb.add(t0, tap);
@@ -629,6 +659,9 @@ impl<'b, 'k> Body<'b, 'k> {
             let row = b.kb.add(row, channel);
             let at = b.kb.scale(row, &Dim::Known(w.channels[1]));
             let at = b.kb.add(at, p.lane);
+            let of_image = b.kb.scale(p.image, &Dim::Known(w.weight_apart));
+            let at = b.kb.add(at, of_image);
+            let at = b.kb.offset(at, &base);
             let n = b.kb.int(t.depth);
             let mut out = vec![b.rows(weights, param, at, &Dim::Known(w.channels[1]), (n, t.depth), t.lanes)];
             let count = b.kb.int(t.depth * lanes);
