@@ -147,6 +147,16 @@ fn an_open_length() {
     simulate(&all);
 }
 
+/// Where f32 is not transposed on the way values are turned before.
+#[test]
+fn values_turned_before() {
+    let inputs: [(DType, &[usize]); 4] = [(F32, &[2, 9, 24]), (F32, &[2, 33, 24]), (F32, &[2, 33, 40]), (F32, &[1])];
+    let made = fused("attention", &inputs, &[], nodes(3, F32, false, false), "ascend950");
+    let units: Vec<_> = made.iter().map(|c| c.kernel.npu.as_ref().map(|n| n.unit)).collect();
+    assert_eq!(units, [Some(Unit::Vector), Some(Unit::Mix)]);
+    simulate(&made);
+}
+
 /// What a reader of the emitted code sees.
 #[test]
 fn spelling() {

@@ -11,7 +11,7 @@ use beiming_ir::types::{DType, Dim, TensorType};
 
 use super::epilogue::{Epilogue, epilogue};
 use super::matmul::{clear, leave_to, multiply, rest, to_l0, to_l1};
-use super::operands::{Side, materialise, param, side};
+use super::operands::{Side, materialise, param, side, transposed};
 use super::softmax::Running;
 use crate::lower::body::BodyCx;
 use crate::lower::builder::{Call, KernelBuilder, Operand, repeat};
@@ -136,12 +136,19 @@ fn plan<'a, 'p>(cx: &mut BodyCx<'a>, npu: &'p Npu, [qk, sm, pv]: [usize; 3]) -> 
     let (Some(deep), Some(wide)) = (width(&depth), width(&columns)) else {
         return Err(format!("heads of {depth} and {columns} elements; up to {WIDEST} are kept in the operand buffers"));
     };
+    // Fractals of 32-bit elements are transposed on the way by one generation only.
+    let across = |s: &Side, d: DType| !s.depth_inner && d.size() == 4 && npu.core.generation != Generation::V2201;
     let q = side(cx, first.args[0], &shape, &depth, true)?;
-    let k = side(cx, first.args[1], &shape, &depth, false)?;
-    let v = side(cx, last.args[1], &cx.types[pv].shape, &keys, false)?;
-    let turned = |s: &Side, d: DType| !s.depth_inner && d.size() == 4 && npu.core.generation != Generation::V2201;
-    if turned(&q, operand) || turned(&k, operand) || turned(&v, weight) {
-        return Err(format!("f32 operands that the cube unit of {} would have to transpose on the way", npu.name));
+    if across(&q, operand) {
+        return Err(format!("queries that the cube unit of {} would have to transpose on the way", npu.name));
+    }
+    let mut k = side(cx, first.args[1], &shape, &depth, false)?;
+    if across(&k, operand) {
+        k = transposed(cx, npu, first.args[1], k)?;
+    }
+    let mut v = side(cx, last.args[1], &cx.types[pv].shape, &keys, false)?;
+    if across(&v, weight) {
+        v = transposed(cx, npu, last.args[1], v)?;
     }
     // Weights lie in rows of whole blocks, as the scores they are made of.
     let block = (32 / weight.size()) as i64;
