@@ -68,6 +68,14 @@ fn reason(message: &str) -> String {
     out
 }
 
+/// A message without the function that it is about.
+fn placeless(message: &str) -> String {
+    match message.split_once(" at @") {
+        Some((before, after)) => format!("{before}{}", after.find(": ").map_or("", |i| &after[i..])),
+        None => message.to_string(),
+    }
+}
+
 /// What stands in the way of a case, the first stage first.
 fn obstacles(o: &Outcome) -> Vec<(&'static str, &String)> {
     let stages = [("import", &o.import), ("encodings", &o.differ), ("eval", &o.eval), ("cpu", &o.cpu)];
@@ -149,7 +157,7 @@ pub fn table(results: &[(&Case, Outcome)], only_eval: bool) -> String {
     // A module of one function is a case of its own.
     for (c, o) in results.iter().filter(|(_, o)| o.functions.1 > 1) {
         for m in &o.refused {
-            refused.entry(reason(m)).or_default().push(&c.name);
+            refused.entry(reason(&placeless(m))).or_default().push(&c.name);
         }
     }
     if !refused.is_empty() {

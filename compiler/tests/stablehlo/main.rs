@@ -6,6 +6,7 @@ mod canon;
 mod dynamic;
 mod fuzz;
 mod hostile;
+mod lapack;
 mod meaning;
 mod ours;
 mod text;

@@ -5,14 +5,14 @@ use beiming::import::{ImportError, ImportOptions};
 use beiming_ir::eval;
 use translate::{Criterion, Known, Settings, Translation};
 
-fn translated(text: &str, known: Known) -> Result<Translation, ImportError> {
+pub fn translated(text: &str, known: Known) -> Result<Translation, ImportError> {
     let module = module(text.as_bytes().to_vec().into())?;
     translate::translate(&module, &ImportOptions::default(), Settings { checks: true, lift: false }, known)
 }
 
 /// Evaluates a program and holds its checks, of equality to the bit or within a tolerance.
 #[track_caller]
-fn holds(what: &str, text: &str) {
+pub fn holds(what: &str, text: &str) {
     let t = translated(text, Known::default()).unwrap_or_else(|e| panic!("{what}: {e}"));
     assert!(!t.checks.is_empty(), "{what}");
     let out = eval::graph(&t.graph, &[]).unwrap_or_else(|e| panic!("{what}: {e}"));
@@ -30,7 +30,7 @@ fn holds(what: &str, text: &str) {
 }
 
 /// A function of these lines.
-fn main(lines: &str) -> String {
+pub fn main(lines: &str) -> String {
     format!("func.func @main() {{\n{lines}\n  return\n}}\n")
 }
 

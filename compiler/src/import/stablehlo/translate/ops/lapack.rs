@@ -1,8 +1,8 @@
 //! The LAPACK calls that JAX writes for a CPU, by what they compute: factorisations and decompositions of batches of matrices,
 //! as loops of the graph. Names are `lapack_<type><routine>_ffi`.
 //!
-//! Eigenvalues and singular values come from rotations of Jacobi, half as many pairs at once as there are columns, in `f64`.
-//! Not here: complex matrices but for `potrf` and `trsm`, general eigenvalues (`geev`), Hessenberg and Schur forms.
+//! Eigenvalues of Hermitian matrices and singular values come from rotations of Jacobi, half as many pairs at once as there are
+//! columns, in `f64`. Reflections, tridiagonal systems and general eigenvalues have files of their own.
 
 use beiming_ir::ops::{BinaryOp, Loop, Op, ReduceOp, TopK};
 use beiming_ir::tensor::{Num, Tensor};
@@ -10,13 +10,14 @@ use beiming_ir::types::{DType, Dim, TensorType};
 
 use super::super::cx::Cx;
 use super::super::math::{Ex, emit, number, value};
-use super::super::value::Val;
-use super::Convert;
+use super::super::value::{Val, flatten};
 use super::linalg::{self, M, System};
+use super::numbers::{self, Z, val};
+use super::{Convert, reflections, schur, tridiagonal};
 use crate::import::build::Build;
 use crate::import::fail::{R, bad_arguments, bad_attribute, unsupported};
 use crate::import::frame::V;
-use crate::import::stablehlo::syntax::Attr;
+use crate::import::stablehlo::syntax::{Attr, Element};
 
 /// The converter of a call, by its target.
 pub fn target(name: &str) -> Option<Convert> {
@@ -25,16 +26,22 @@ pub fn target(name: &str) -> Option<Convert> {
         "potrf" => potrf,
         "trsm" => trsm,
         "getrf" => getrf,
-        "geqrf" => geqrf,
-        "orgqr" => orgqr,
-        "syevd" => syevd,
-        "gesdd" => gesdd,
+        "gtsv" => tridiagonal::gtsv,
+        "geqrf" => reflections::geqrf,
+        "geqp3" => reflections::geqp3,
+        "orgqr" | "ungqr" => reflections::orgqr,
+        "gehrd" => reflections::gehrd,
+        "sytrd" | "hetrd" => reflections::sytrd,
+        "syevd" | "heevd" => syevd,
+        "gesdd" | "gesvd" => gesdd,
+        "geev" => schur::geev,
+        "gees" => schur::gees,
         _ => return None,
     })
 }
 
 /// A letter among the call's own attributes.
-fn letter(cx: &Cx<'_, '_>, name: &str) -> R<char> {
+pub fn letter(cx: &Cx<'_, '_>, name: &str) -> R<char> {
     let config = match cx.attr("mhlo.backend_config").or_else(|| cx.attr("backend_config")) {
         Some(Attr::Dict(d)) => d,
         _ => return bad_attribute("attribute `mhlo.backend_config` is missing"),
@@ -46,7 +53,7 @@ fn letter(cx: &Cx<'_, '_>, name: &str) -> R<char> {
 }
 
 /// The status of a call that cannot fail: zeros of the result's type.
-fn fine(cx: &mut Cx<'_, '_>, i: usize) -> R<Val> {
+pub fn fine(cx: &mut Cx<'_, '_>, i: usize) -> R<Val> {
     let (dtype, shape) = (cx.result_dtype(i)?, cx.static_result(i)?);
     let zero = cx.scalar(dtype, 0.0);
     Ok(Val::Plain(cx.broadcast(zero, shape)?))
@@ -79,13 +86,16 @@ fn trsm(cx: &mut Cx<'_, '_>) -> R<Vec<Val>> {
 }
 
 /// Matrices under work: their number of axes, rows and columns.
-struct Size {
-    rank: usize,
-    rows: usize,
-    columns: usize,
+pub struct Size {
+    /// Axes.
+    pub rank: usize,
+    /// Rows.
+    pub rows: usize,
+    /// Columns.
+    pub columns: usize,
 }
 
-fn size(cx: &Cx<'_, '_>, a: V) -> R<Size> {
+pub fn size(cx: &Cx<'_, '_>, a: V) -> R<Size> {
     let rank = cx.rank(a);
     if rank < 2 {
         return bad_arguments("it takes matrices");
@@ -135,7 +145,7 @@ pub fn chosen(cx: &mut Cx<'_, '_>, mask: &Ex, x: &Ex, rank: usize, side: usize) 
 }
 
 /// A vector beside the matrices' batch axes, of one kind of number.
-fn vector(cx: &mut Cx<'_, '_>, like: V, rank: usize, n: usize, dtype: DType) -> R {
+pub fn vector(cx: &mut Cx<'_, '_>, like: V, rank: usize, n: usize, dtype: DType) -> R {
     let mut shape = cx.shape(like)[..rank - 2].to_vec();
     shape.push(Dim::from(n));
     let zero = cx.scalar(dtype, 0.0);
@@ -143,7 +153,7 @@ fn vector(cx: &mut Cx<'_, '_>, like: V, rank: usize, n: usize, dtype: DType) -> 
 }
 
 /// `[.., n]` with `at` of the n-th set to a number of `[.., 1, 1]`.
-fn put(cx: &mut Cx<'_, '_>, into: V, j: V, x: &Ex, n: usize) -> R {
+pub fn put(cx: &mut Cx<'_, '_>, into: V, j: V, x: &Ex, n: usize) -> R {
     let x = emit(cx, &[x])?[0];
     let mut shape = cx.shape(x);
     shape.pop();
@@ -155,95 +165,36 @@ fn put(cx: &mut Cx<'_, '_>, into: V, j: V, x: &Ex, n: usize) -> R {
 
 /// Factors with rows exchanged: column by column, the largest element of the rest of the column is the pivot.
 fn getrf(cx: &mut Cx<'_, '_>) -> R<Vec<Val>> {
-    let a = cx.plain(0)?;
-    let Size { rank, rows, columns } = size(cx, a)?;
-    let k = rows.min(columns);
+    let a = flatten(&[cx.val(0)?]);
+    let Size { rank, rows, columns } = size(cx, a[0])?;
+    let (k, planes, own) = (rows.min(columns), a.len(), cx.dtype(a[0]));
     let to = cx.result_dtype(1)?;
-    let pivots = vector(cx, a, rank, k, to)?;
+    let pivots = vector(cx, a[0], rank, k, to)?;
     if k == 0 {
-        return Ok(vec![Val::Plain(a), Val::Plain(pivots), fine(cx, 2)?]);
+        return Ok(vec![cx.val(0)?, Val::Plain(pivots), fine(cx, 2)?]);
     }
-    let done = iterate(cx, k, &[a, pivots], |cx, step, state| {
+    let done = iterate(cx, k, &[a, vec![pivots]].concat(), |cx, step, state| {
         let (i, c, j) = (counted(cx, rows, true), counted(cx, columns, false), value(step));
-        let a = value(state[0]);
-        let column = chosen(cx, &c.eq(&j), &a, rank, 1)?;
-        let rest = emit(cx, &[&i.ge(&j).pick(column.abs(), -1.0)])?[0];
+        let a = Z::from(&state[..planes]);
+        let column = a.chosen(cx, &c.eq(&j), rank, 1)?;
+        // LAPACK measures complex numbers by the sum of their parts.
+        let length = column.im.as_ref().map_or_else(|| column.re.abs(), |im| column.re.abs() + im.abs());
+        let rest = emit(cx, &[&i.ge(&j).pick(length, -1.0)])?[0];
         let p = cx.emit(Op::ArgReduce { max: true, axis: rank - 2, keep: true, last: false }, &[rest])?;
         let p = value(p);
         let (at_j, at_p) = (i.eq(&j), i.eq(&p));
-        let (row_j, row_p) = (chosen(cx, &at_j, &a, rank, 0)?, chosen(cx, &at_p, &a, rank, 0)?);
-        let (first, pivot) = (chosen(cx, &at_j, &column, rank, 0)?, chosen(cx, &at_p, &column, rank, 0)?);
-        let swapped = at_j.pick(&row_p, at_p.pick(&row_j, &a));
-        let column = at_j.pick(&pivot, at_p.pick(&first, &column));
-        let l = i.gt(&j).and(pivot.ne(0.0)).pick(&column / &pivot, 0.0);
-        let next = swapped - &l * c.gt(&j).pick(&row_p, 0.0);
-        let next = c.eq(&j).and(i.gt(&j)).pick(&l, next);
-        let next = emit(cx, &[&next])?[0];
+        let (row_j, row_p) = (a.chosen(cx, &at_j, rank, 0)?, a.chosen(cx, &at_p, rank, 0)?);
+        let (first, pivot) = (column.chosen(cx, &at_j, rank, 0)?, column.chosen(cx, &at_p, rank, 0)?);
+        let swapped = Z::unless(&at_j, &row_p, &Z::unless(&at_p, &row_j, &a));
+        let column = Z::unless(&at_j, &pivot, &Z::unless(&at_p, &first, &column));
+        let l = column.over(&pivot).within(&i.gt(&j).and(pivot.norm().ne(0.0)));
+        let next = swapped.minus(&l.times(&row_p.within(&c.gt(&j))));
+        let mut next = Z::unless(&c.eq(&j).and(i.gt(&j)), &l, &next).emit(cx)?;
         let number = (p + 1.0).cast(to);
-        Ok(vec![next, put(cx, state[1], step, &number, k)?])
+        next.push(put(cx, state[planes], step, &number, k)?);
+        Ok(next)
     })?;
-    Ok(vec![Val::Plain(done[0]), Val::Plain(done[1]), fine(cx, 2)?])
-}
-
-/// Reflections of Householder, column by column; the reflectors stand below the triangle.
-fn geqrf(cx: &mut Cx<'_, '_>) -> R<Vec<Val>> {
-    let a = cx.plain(0)?;
-    let Size { rank, rows, columns } = size(cx, a)?;
-    let k = rows.min(columns);
-    let own = cx.dtype(a);
-    let taus = vector(cx, a, rank, k, own)?;
-    if k == 0 {
-        return Ok(vec![Val::Plain(a), Val::Plain(taus)]);
-    }
-    let done = iterate(cx, k, &[a, taus], |cx, step, state| {
-        let (i, c, j) = (counted(cx, rows, true), counted(cx, columns, false), value(step));
-        let a = value(state[0]);
-        let column = chosen(cx, &c.eq(&j), &a, rank, 1)?;
-        let alpha = chosen(cx, &i.eq(&j), &column, rank, 0)?;
-        let below = chosen(cx, &i.gt(&j), &column.square(), rank, 0)?;
-        let norm = (alpha.square() + &below).sqrt();
-        let flat = below.eq(0.0);
-        let beta = flat.pick(&alpha, alpha.lt(0.0).pick(&norm, -&norm));
-        let tau = flat.pick(0.0, (&beta - &alpha) / &beta);
-        let tail = flat.pick(0.0, &column / (&alpha - &beta));
-        let v = i.eq(&j).pick(1.0, i.gt(&j).pick(&tail, 0.0));
-        let w = total(cx, &(&v * &a), rank, 0)?;
-        let next = &a - (&tau * &v) * c.gt(&j).pick(&w, 0.0);
-        let kept = i.eq(&j).pick(&beta, i.gt(&j).pick(&v, &a));
-        let next = emit(cx, &[&c.eq(&j).pick(kept, next)])?[0];
-        Ok(vec![next, put(cx, state[1], step, &tau, k)?])
-    })?;
-    Ok(vec![Val::Plain(done[0]), Val::Plain(done[1])])
-}
-
-/// The first columns of the product of the reflections, from the last to the first.
-fn orgqr(cx: &mut Cx<'_, '_>) -> R<Vec<Val>> {
-    let (a, taus) = (cx.plain(0)?, cx.plain(1)?);
-    let Size { rank, rows, columns } = size(cx, a)?;
-    let k = cx.extent(taus, cx.rank(taus) - 1, "the number of reflections")?;
-    let own = cx.dtype(a);
-    let eye = Tensor::build(own, &[rows, columns], |i| Num::Float(f64::from(i / columns.max(1) == i % columns.max(1))));
-    let eye = cx.constant(eye);
-    let eye = cx.broadcast(eye, cx.shape(a))?;
-    if k == 0 || columns == 0 {
-        return Ok(vec![Val::Plain(eye)]);
-    }
-    let mut flat = cx.shape(taus);
-    flat.insert(rank - 2, 1.into());
-    let taus = cx.reshape(taus, flat)?;
-    let done = iterate(cx, k, &[eye, a, taus], |cx, step, state| {
-        let (i, c) = (counted(cx, rows, true), counted(cx, columns, false));
-        let places = counted(cx, k, false);
-        let j = (k - 1) as f64 - value(step);
-        let (q, a) = (value(state[0]), value(state[1]));
-        let column = chosen(cx, &c.eq(&j), &a, rank, 1)?;
-        let tau = chosen(cx, &places.eq(&j), &value(state[2]), rank, 1)?;
-        let v = i.eq(&j).pick(1.0, i.gt(&j).pick(&column, 0.0));
-        let w = total(cx, &(&v * &q), rank, 0)?;
-        let q = &q - (tau * v) * w;
-        Ok(vec![emit(cx, &[&q])?[0], state[1], state[2]])
-    })?;
-    Ok(vec![Val::Plain(done[0])])
+    Ok(vec![val(cx, &done[..planes], own)?, Val::Plain(done[planes]), fine(cx, 2)?])
 }
 
 /// Partners of each column in each round of a tournament: every pair meets once. With an odd number one column rests.
@@ -266,35 +217,39 @@ fn tournament(n: usize) -> (usize, Vec<usize>) {
     (rounds, table)
 }
 
-/// The rotations of one round that make the partners' elements of a symmetric matrix vanish: `[.., n, n]`.
-fn rotations(cx: &mut Cx<'_, '_>, g: V, n: usize, rank: usize, step: V) -> R {
+/// The rotations of one round that make the partners' elements of a Hermitian matrix vanish: `[.., n, n]`.
+fn rotations(cx: &mut Cx<'_, '_>, g: &[V], n: usize, rank: usize, step: V) -> R<Vec<V>> {
     let (rounds, partners) = tournament(n);
     let table = cx.constant(Tensor::build(DType::I64, &[rounds, n], |i| Num::Int(partners[i] as i128)));
     let round = cx.with(BinaryOp::Rem, step, rounds as f64)?;
     let q = cx.emit(Op::Gather { axis: 0 }, &[table, round])?;
     let q = value(cx.reshape(q, vec![Dim::from(n), 1.into()])?);
-    let (i, c, g) = (counted(cx, n, true), counted(cx, n, false), value(g));
+    let (i, c, g) = (counted(cx, n, true), counted(cx, n, false), Z::from(g));
     let (own, other) = (i.eq(&c), q.eq(&c));
-    let mine = chosen(cx, &own, &g, rank, 1)?;
-    let across = chosen(cx, &own, &g, rank, 0)?;
+    let mine = chosen(cx, &own, &g.re, rank, 1)?;
+    let across = chosen(cx, &own, &g.re, rank, 0)?;
     let theirs = chosen(cx, &other, &across, rank, 1)?;
-    let shared = chosen(cx, &other, &g, rank, 1)?;
-    let none = shared.eq(0.0).or(q.eq(&i));
-    let tau = (theirs - mine) / (none.pick(1.0, shared) * 2.0);
+    let shared = g.chosen(cx, &other, rank, 1)?;
+    // A complex element is turned to the real axis first: the rotation is real but for that phase.
+    let (length, phase) = match &shared.im {
+        None => (shared.re.clone(), Z::real(shared.re.clone() * 0.0 + 1.0)),
+        Some(im) => {
+            let length = shared.abs();
+            let divisor = length.eq(0.0).pick(1.0, &length);
+            (length, Z { re: &shared.re / &divisor, im: Some(im / &divisor) })
+        }
+    };
+    let none = length.eq(0.0).or(q.eq(&i));
+    let tau = (theirs - mine) / (none.pick(1.0, length) * 2.0);
     let side = tau.eq(0.0).pick(i.lt(&q).pick(1.0, number(-1.0)), tau.sign());
     let t = none.pick(0.0, side / (tau.abs() + (tau.square() + 1.0).sqrt()));
     let cos = 1.0 / (t.square() + 1.0).sqrt();
-    let sin = &t * &cos;
-    let j = own.pick(cos, other.pick(sin, 0.0));
-    Ok(emit(cx, &[&j])?[0])
+    let sin = phase.scaled(&(&t * &cos));
+    Z { re: own.pick(cos, other.pick(sin.re, 0.0)), im: sin.im.map(|s| own.pick(0.0, other.pick(s, 0.0))) }.emit(cx)
 }
 
 fn sweeps(n: usize) -> usize {
     8 + n.ilog2() as usize
-}
-
-fn product(cx: &mut Cx<'_, '_>, a: V, b: V) -> R {
-    cx.emit(Op::MatMul { out: DType::F64 }, &[a, b])
 }
 
 pub fn flipped(cx: &mut Cx<'_, '_>, a: V, rank: usize) -> R {
@@ -304,97 +259,131 @@ pub fn flipped(cx: &mut Cx<'_, '_>, a: V, rank: usize) -> R {
 }
 
 /// The columns of a matrix in another order.
-fn columns_at(cx: &mut Cx<'_, '_>, a: V, order: V, rank: usize) -> R {
+fn columns_at(cx: &mut Cx<'_, '_>, a: &[V], order: V, rank: usize) -> R<Vec<V>> {
     let mut shape = cx.shape(order);
     shape.insert(rank - 2, 1.into());
     let order = cx.reshape(order, shape)?;
-    let order = cx.broadcast(order, cx.shape(a))?;
-    cx.emit(Op::GatherElements { axis: rank - 1 }, &[a, order])
+    let order = cx.broadcast(order, cx.shape(a[0]))?;
+    a.iter().map(|v| cx.emit(Op::GatherElements { axis: rank - 1 }, &[*v, order])).collect()
 }
 
-fn eye(cx: &mut Cx<'_, '_>, like: V, n: usize, rank: usize) -> R {
-    let t = Tensor::build(DType::F64, &[n, n], |i| Num::Float(f64::from(i / n == i % n)));
-    let t = cx.constant(t);
-    let mut shape = cx.shape(like)[..rank - 2].to_vec();
-    shape.extend([Dim::from(n), Dim::from(n)]);
-    cx.broadcast(t, shape)
+/// Matrices with parts of 64 bits.
+pub fn widened(cx: &mut Cx<'_, '_>, a: &[V]) -> R<Vec<V>> {
+    a.iter().map(|v| cx.cast(*v, DType::F64)).collect()
 }
 
-/// Eigenvalues of a symmetric matrix in ascending order, and its eigenvectors as columns.
+/// Eigenvalues of a symmetric or Hermitian matrix in ascending order, and its eigenvectors as columns.
 fn syevd(cx: &mut Cx<'_, '_>) -> R<Vec<Val>> {
-    let a = cx.plain(0)?;
-    let Size { rank, rows: n, .. } = size(cx, a)?;
-    let own = cx.dtype(a);
+    let a = flatten(&[cx.val(0)?]);
+    let Size { rank, rows: n, .. } = size(cx, a[0])?;
+    let own = cx.dtype(a[0]);
     if n == 0 {
-        let w = vector(cx, a, rank, 0, own)?;
-        return Ok(vec![Val::Plain(a), Val::Plain(w), fine(cx, 2)?]);
+        let w = vector(cx, a[0], rank, 0, own)?;
+        return Ok(vec![cx.val(0)?, Val::Plain(w), fine(cx, 2)?]);
     }
-    let wide = cx.cast(a, DType::F64)?;
-    let mirror = flipped(cx, wide, rank)?;
-    let (i, c) = (counted(cx, n, true), counted(cx, n, false));
-    let inside = if letter(cx, "uplo")? == 'L' { i.ge(&c) } else { i.le(&c) };
-    let symmetric = emit(cx, &[&inside.pick(value(wide), value(mirror))])?[0];
-    let vectors = eye(cx, a, n, rank)?;
-    let rounds = if n == 1 { 0 } else { tournament(n).0 * sweeps(n) };
-    let done = if rounds == 0 {
-        vec![symmetric, vectors]
-    } else {
-        iterate(cx, rounds, &[symmetric, vectors], |cx, step, state| {
-            let j = rotations(cx, state[0], n, rank, step)?;
-            let back = flipped(cx, j, rank)?;
-            let right = product(cx, state[0], j)?;
-            Ok(vec![product(cx, back, right)?, product(cx, state[1], j)?])
-        })?
+    let lower = letter(cx, "uplo")? == 'L';
+    let wide = widened(cx, &a)?;
+    let whole = reflections::hermitian(cx, &wide, n, lower)?;
+    let vectors = numbers::identity(cx, &wide, n, n)?;
+    let (rounds, planes) = (if n == 1 { 0 } else { tournament(n).0 * sweeps(n) }, a.len());
+    let state = [whole, vectors].concat();
+    let done = match rounds {
+        0 => state,
+        _ => iterate(cx, rounds, &state, |cx, step, state| {
+            let (g, vectors) = state.split_at(planes);
+            let j = rotations(cx, g, n, rank, step)?;
+            let back = numbers::adjoint(cx, &j)?;
+            let right = numbers::product(cx, g, &j)?;
+            Ok([numbers::product(cx, &back, &right)?, numbers::product(cx, vectors, &j)?].concat())
+        })?,
     };
-    let (i, c) = (counted(cx, n, true), counted(cx, n, false));
-    let w = emit(cx, &[&i.eq(&c).pick(value(done[0]), 0.0)])?[0];
-    let w = cx.reduce(ReduceOp::Sum, w, vec![rank - 1], false)?;
+    let w = numbers::diagonal(cx, done[0], n, 0)?;
     let sorted = cx.emit_all(Op::TopK(TopK { k: Dim::from(n), axis: rank - 2, largest: false }), &[w])?;
-    let vectors = columns_at(cx, done[1], sorted[1], rank)?;
-    let (vectors, w) = (cx.cast(vectors, own)?, cx.cast(sorted[0], own)?);
-    Ok(vec![Val::Plain(vectors), Val::Plain(w), fine(cx, 2)?])
+    let vectors = columns_at(cx, &done[planes..], sorted[1], rank)?;
+    let w = cx.cast(sorted[0], own)?;
+    Ok(vec![val(cx, &vectors, own)?, Val::Plain(w), fine(cx, 2)?])
 }
 
 /// Singular values in descending order and both sides' vectors, by rotations of the columns until they are orthogonal.
-/// The vectors of vanishing singular values are zero.
+/// The vectors of vanishing singular values complete the others.
 fn gesdd(cx: &mut Cx<'_, '_>) -> R<Vec<Val>> {
-    let a = cx.plain(0)?;
-    let Size { rank, rows, columns } = size(cx, a)?;
-    let own = cx.dtype(a);
-    let full = letter(cx, "mode")? == 'A';
-    if rows == 0 || columns == 0 || full && rows != columns {
-        return unsupported(format!("all singular vectors of {rows} x {columns} matrices; ask for full_matrices=False"));
+    let a = flatten(&[cx.val(0)?]);
+    let Size { rank, rows, columns } = size(cx, a[0])?;
+    let (own, planes) = (cx.dtype(a[0]), a.len());
+    let mode = letter(cx, "mode")?;
+    if rows == 0 || columns == 0 {
+        return unsupported(format!("singular values of {rows} x {columns} matrices"));
     }
-    let wide = cx.cast(a, DType::F64)?;
+    let wide = widened(cx, &a)?;
     let tall = rows >= columns;
-    let b = if tall { wide } else { flipped(cx, wide, rank)? };
-    let n = rows.min(columns);
-    let v = eye(cx, a, n, rank)?;
+    let b = if tall { wide } else { numbers::adjoint(cx, &wide)? };
+    let (n, m) = (rows.min(columns), rows.max(columns));
+    let v = numbers::identity(cx, &b, n, n)?;
     let rounds = if n == 1 { 0 } else { tournament(n).0 * sweeps(n) };
-    let done = if rounds == 0 {
-        vec![b, v]
-    } else {
-        iterate(cx, rounds, &[b, v], |cx, step, state| {
-            let back = flipped(cx, state[0], rank)?;
-            let gram = product(cx, back, state[0])?;
-            let j = rotations(cx, gram, n, rank, step)?;
-            Ok(vec![product(cx, state[0], j)?, product(cx, state[1], j)?])
-        })?
+    let state = [b, v].concat();
+    let done = match rounds {
+        0 => state,
+        _ => iterate(cx, rounds, &state, |cx, step, state| {
+            let (b, v) = state.split_at(planes);
+            let back = numbers::adjoint(cx, b)?;
+            let gram = numbers::product(cx, &back, b)?;
+            let j = rotations(cx, &gram, n, rank, step)?;
+            Ok([numbers::product(cx, b, &j)?, numbers::product(cx, v, &j)?].concat())
+        })?,
     };
-    let b = value(done[0]);
-    let lengths = total(cx, &b.square(), rank, 0)?.sqrt();
-    let left = lengths.eq(0.0).pick(0.0, &b / &lengths);
-    let v = emit(cx, &[&lengths, &left])?;
-    let shape = [cx.shape(a)[..rank - 2].to_vec(), vec![Dim::from(n)]].concat();
-    let lengths = cx.reshape(v[0], shape)?;
+    let b = Z::from(&done[..planes]);
+    let lengths = total(cx, &b.norm(), rank, 0)?.sqrt();
+    let zero = lengths.eq(0.0);
+    let left = b.over(&Z::real(zero.pick(1.0, &lengths))).emit(cx)?;
+    let lengths = emit(cx, &[&lengths])?[0];
+    let shape = [cx.shape(a[0])[..rank - 2].to_vec(), vec![Dim::from(n)]].concat();
+    let lengths = cx.reshape(lengths, shape)?;
     let sorted = cx.emit_all(Op::TopK(TopK { k: Dim::from(n), axis: rank - 2, largest: true }), &[lengths])?;
-    let left = columns_at(cx, v[1], sorted[1], rank)?;
-    let right = columns_at(cx, done[1], sorted[1], rank)?;
+    let left = columns_at(cx, &left, sorted[1], rank)?;
+    let right = columns_at(cx, &done[planes..], sorted[1], rank)?;
+    let wanted = if mode == 'A' { m } else { n };
+    let left = if mode == 'N' { left } else { completed(cx, &left, sorted[0], (m, n, wanted))? };
     let (u, v) = if tall { (left, right) } else { (right, left) };
-    let vt = flipped(cx, v, rank)?;
-    let parts = [sorted[0], u, vt].map(|x| cx.cast(x, own));
-    let [s, u, vt] = parts;
-    Ok(vec![Val::Plain(a), Val::Plain(s?), Val::Plain(u?), Val::Plain(vt?), fine(cx, 4)?])
+    let vt = numbers::adjoint(cx, &v)?;
+    let (u, vt) = match mode {
+        // Nothing reads them.
+        'N' => (zeros(cx, 2)?, zeros(cx, 3)?),
+        _ => (val(cx, &u, own)?, val(cx, &vt, own)?),
+    };
+    let s = cx.cast(sorted[0], own)?;
+    Ok(vec![cx.val(0)?, Val::Plain(s), u, vt, fine(cx, 4)?])
+}
+
+/// Zeros of a result's type.
+fn zeros(cx: &mut Cx<'_, '_>, i: usize) -> R<Val> {
+    let plane = fine(cx, i)?;
+    let complex = matches!(cx.result_tensor(i)?.element, Element::Plain(DType::C64 | DType::C128));
+    Ok(match (plane, complex) {
+        (Val::Plain(v), true) => Val::Complex(v, v),
+        (v, _) => v,
+    })
+}
+
+/// Orthonormal columns with more of them: those of the reflections that make the given ones a triangle, which are the given ones
+/// themselves but for their sign, and complete them where they are zero.
+fn completed(cx: &mut Cx<'_, '_>, left: &[V], lengths: V, (m, n, wanted): (usize, usize, usize)) -> R<Vec<V>> {
+    let rank = cx.rank(left[0]);
+    let (r, taus) = reflections::upper(cx, left, m, n)?;
+    let q = reflections::columns(cx, &r, &taus, m, n, wanted)?;
+    let mut shape = cx.shape(lengths);
+    shape.insert(rank - 2, 1.into());
+    let lengths = cx.reshape(lengths, shape)?;
+    let mut known = vec![];
+    for v in left.iter().chain([&lengths]) {
+        let rows = cx.extent(*v, rank - 2, "the number of rows")?;
+        let mut more = cx.shape(*v);
+        more[rank - 1] = Dim::from(wanted - n);
+        let zero = cx.scalar(DType::F64, 0.0);
+        let none = cx.broadcast(zero, more)?;
+        known.push(if wanted == n || rows == 0 { *v } else { cx.concat(&[*v, none], rank - 1)? });
+    }
+    let (lengths, left) = (value(known[left.len()]), Z::from(&known[..left.len()]));
+    Z::unless(&lengths.gt(0.0), &left, &Z::from(&q)).emit(cx)
 }
 
 #[cfg(test)]
