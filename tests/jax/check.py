@@ -1,7 +1,7 @@
 """Functions and models lowered by JAX, compiled by beiming, run, and compared with JAX: python tests/jax/check.py BEIMING.
 
 Each is lowered to text and to a file of jax.export; both must give the same results. `--networks` adds the networks of full size, which
-takes minutes and gigabytes; `--filter TEXT` keeps names that hold the text. `make test-jax` installs what this needs and runs it."""
+takes minutes and gigabytes; `--x64` runs programs of 64-bit numbers; `--filter TEXT` keeps names that hold the text. `make test-jax` installs what this needs and runs it."""
 
 import argparse
 import json
@@ -17,7 +17,10 @@ import jax
 import numpy as np
 from jax import export
 
-jax.config.update("jax_enable_x64", False)
+# With `--x64`, programs of 64-bit numbers: arguments of 32 bits are widened.
+X64 = "--x64" in sys.argv
+jax.config.update("jax_enable_x64", X64)
+WIDE = {"float32": np.float64, "int32": np.int64, "complex64": np.complex128} if X64 else {}
 
 import functions
 import models
@@ -28,7 +31,7 @@ import numeric  # noqa: F401, adds its cases to those of `functions`
 # A network's results differ from JAX's by this share of the largest of each; those of a training step through batch statistics of two
 # images, which amplify rounding, by more: JAX's own f32 results are 4e-3 away from its f64 ones there, ours 8e-3.
 NETWORK, TRAINING = 1e-4, 2e-2
-TOLERANCE = {"float64": 1e-4, "float32": 1e-4, "float16": 1e-2, "bfloat16": 5e-2, "complex64": 1e-4}
+TOLERANCE = {"float64": 1e-9, "complex128": 1e-9, "float32": 1e-4, "float16": 1e-2, "bfloat16": 5e-2, "complex64": 1e-4}
 
 
 def planes(x):
@@ -77,6 +80,7 @@ def differs(got, want):
 
 def attempt(beiming, folder, f, args):
     """What goes wrong, for each form."""
+    args = jax.tree.map(lambda x: x.astype(WIDE[str(x.dtype)]) if str(getattr(x, "dtype", "")) in WIDE else x, args)
     flat, tree = jax.tree.flatten(args)
     # Arguments that a function does not use stay, so that arguments keep their numbers.
     jitted = jax.jit(f, keep_unused=True)
@@ -153,6 +157,7 @@ def main():
     p.add_argument("beiming", type=pathlib.Path)
     p.add_argument("--filter", default="")
     p.add_argument("--networks", action="store_true")
+    p.add_argument("--x64", action="store_true", help="64-bit numbers")
     a = p.parse_args()
     cases = {n: (lambda d, f=f, x=x: attempt(a.beiming, d, f, x)) for n, (f, x) in {**functions.CASES, **models.MODELS}.items()}
     cases["open batch"] = lambda d: open_batch(a.beiming, d)

@@ -47,6 +47,40 @@ for n in (1, 2, 5, 8, 33):
     case(f"eigh_{n}", lambda a: (lambda w, v: (w, (v * w) @ v.T / a.shape[0]))(*jnp.linalg.eigh(a)), definite(n) / n)
     case(f"svd_{n}", lambda a: (lambda u, s, v: (s, (u * s) @ v))(*jnp.linalg.svd(a, full_matrices=False)), normal(n + 3, n))
 
+
+def adjoint(a):
+    return jnp.conj(jnp.swapaxes(a, -1, -2))
+
+
+def eigen(a):
+    """What is the same in whatever order the eigenvalues come: sums of their powers, and how well the vectors fit."""
+    w, v = jnp.linalg.eig(a)
+    return w.sum(-1), (w * w).sum(-1), jnp.abs(a @ v - v * w[..., None, :]), jnp.linalg.norm(v, axis=-2)
+
+
+def whole(a):
+    u, s, v = jnp.linalg.svd(a)
+    n = s.shape[-1]
+    return s, (u[..., :n] * s[..., None, :]) @ v[..., :n, :], adjoint(u) @ u, v @ adjoint(v)
+
+
+Z5 = complex_normal(5, 5)
+case("complex_lu", lambda a: jsl.lu(a), Z5)
+case("complex_inverse", jnp.linalg.inv, complex_normal(2, 5, 5))
+case("complex_qr", lambda a: jnp.linalg.qr(a), complex_normal(6, 4))
+case("complex_eigh", lambda a: (lambda w, v: (w, (v * w) @ adjoint(v)))(*jnp.linalg.eigh(a)), Z5 + Z5.conj().T)
+case("complex_svd", whole, complex_normal(3, 5))
+case("svd_whole", whole, normal(6, 4))
+case("qr_pivoted", lambda a: jsl.qr(a, pivoting=True), normal(5, 4))
+for kind, draw in {"real": normal, "complex": complex_normal}.items():
+    case(f"hessenberg_{kind}", lambda a: jsl.hessenberg(a, calc_q=True), draw(5, 5))
+    case(f"eig_{kind}", eigen, draw(3, 6, 6))
+    case(f"tridiagonal_{kind}", lambda a: jax.lax.linalg.tridiagonal(a + adjoint(a), lower=True), draw(5, 5))
+case("tridiagonal_solve", jax.lax.linalg.tridiagonal_solve, np.r_[0, normal(5)].astype(np.float32), normal(6),
+     np.r_[normal(5), 0].astype(np.float32), normal(6, 2))
+case("schur_complex", lambda a: (lambda t, q: (q @ t @ adjoint(q), adjoint(q) @ q, jnp.tril(t, -1)))(*jsl.schur(a, output="complex")), Z5)
+case("sqrtm", jsl.sqrtm, definite(4))
+
 for name, draw in {
     "uniform": lambda k: jax.random.uniform(k, (7, 5)),
     "normal": lambda k: jax.random.normal(k, (7, 5)),
