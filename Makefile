@@ -8,7 +8,7 @@ export BEIMING_PYTHON := $(CURDIR)/$(PY)
 # Real models for the tests of the importer: those that setup collects, and those of `make models` where they are.
 export BEIMING_MODELS := $(CURDIR)/build/models
 
-.PHONY: all setup build demo test test-acl test-page test-jax bench sim-models kunpeng bless lint models runtime runtime-aarch64 wheel wheel-runtime test-python clean
+.PHONY: all setup build demo test test-acl test-page test-jax bench bench-jax sim-models kunpeng bless lint models runtime runtime-aarch64 wheel wheel-runtime test-python clean
 
 all: build
 
@@ -49,7 +49,12 @@ test-page: build
 # Functions, models and whole networks of JAX, lowered by JAX and held against it. tests/jax/sample is the part that `test` runs; after
 # a change of the cases, `.venv-jax/bin/python tests/jax/sample.py` writes it again.
 test-jax: build
-	scripts/test_jax.sh --networks
+	scripts/test_jax.sh check.py --networks
+
+# Models and idioms of JAX beside their ONNX twins (`make models` writes those), kernels and times; writes docs/jax.md. Wants a quiet
+# machine.
+bench-jax: build
+	scripts/test_jax.sh twins.py --table docs/jax.md
 
 # The Python wheels, into target/wheels: with the compiler (LLVM inside), and the runtime alone for old systems.
 wheel: setup

@@ -384,6 +384,36 @@ fn large_graphs_take_linear_work() {
     }
 }
 
+/// Attention as `jax.nn.dot_product_attention` writes it: an axis of extent one for a group of heads, which softmax's sums see in
+/// another place than its product; the values' product turned around.
+#[test]
+fn attention_behind_axes_of_extent_one() {
+    let mut b = Build::new();
+    let [q, k, v] = [0; 3].map(|_| b.input(&[1, 16, 4, 8]));
+    let q = b.op(Op::Transpose { perm: vec![0, 2, 1, 3] }, &[q]);
+    let k = b.op(Op::Transpose { perm: vec![0, 2, 3, 1] }, &[k]);
+    let s = b.op(Op::MatMul { out: DType::F32 }, &[q, k]);
+    let s = b.reshape(&[1, 4, 16, 1, 16], s);
+    let m = b.op(Op::Reduce { op: ReduceOp::Max, axes: vec![4], keep: false }, &[s]);
+    let m = b.reshape(&[1, 1, 4, 16, 1], m);
+    let s = b.op(Op::Transpose { perm: vec![3, 0, 1, 2, 4] }, &[s]);
+    let d = b.binary(BinaryOp::Sub, s, m);
+    let e = b.unary(UnaryOp::Exp, d);
+    let n = b.op(Op::Reduce { op: ReduceOp::Sum, axes: vec![4], keep: true }, &[e]);
+    let p = b.binary(BinaryOp::Div, e, n);
+    let v = b.op(Op::Transpose { perm: vec![0, 2, 3, 1] }, &[v]);
+    let p = b.op(Op::Transpose { perm: vec![1, 2, 4, 0, 3] }, &[p]);
+    let p = b.reshape(&[1, 4, 16, 16], p);
+    let y = b.op(Op::MatMul { out: DType::F32 }, &[v, p]);
+    let y = b.reshape(&[1, 4, 8, 1, 16], y);
+    let y = b.op(Op::Transpose { perm: vec![3, 0, 4, 1, 2] }, &[y]);
+    let y = b.op(Op::Transpose { perm: vec![1, 2, 3, 0, 4] }, &[y]);
+    let y = b.reshape(&[1, 16, 4, 8], y);
+    let g = b.done(y);
+    let (h, report) = check(&g, 1e-4);
+    assert_eq!(kernels(&h), ["transpose+transpose+matmul", "softmax", "transpose+matmul", "transpose"], "{report}");
+}
+
 #[test]
 fn deep_chains_fuse_in_bounded_kernels() {
     let mut b = Build::new();

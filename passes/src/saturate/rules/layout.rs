@@ -318,20 +318,6 @@ pub const RULES: &[Rule] = &[
         },
     },
     Rule {
-        name: "keep-axes",
-        promise: Exact,
-        root: |op| matches!(op, Op::Reduce { keep: false, .. } | Op::ArgReduce { keep: false, .. }),
-        apply: keep_axes,
-        example: |g| {
-            let x = g.input(&[2, 3, 4]);
-            let axes = g.pick(&[vec![1], vec![0, 2]]);
-            let op = g.pick(&[ReduceOp::Sum, ReduceOp::Max]);
-            let y = g.op(Op::Reduce { op, axes, keep: false }, &[x]);
-            let y = g.unary(UnaryOp::Abs, y);
-            g.done(y)
-        },
-    },
-    Rule {
         name: "pad-into-conv",
         promise: Exact,
         root: |op| matches!(op, Op::Conv(_)),
@@ -462,14 +448,11 @@ fn sink_reduce(eg: &mut Eg, op: &Op, c: &[Id]) -> Vec<Id> {
     out
 }
 
-/// The shape of what broadcasts to `outer`, where that is reshaped to `inner` and the two differ in axes of extent one only.
+/// The shape of what broadcasts along axes of `outer`, with all of them, where the two shapes differ in axes of extent one only.
 fn narrow(shape: &[Dim], outer: &[Dim], inner: &[Dim]) -> Option<Vec<Dim>> {
-    let axes = besides_ones(outer, inner)?;
-    let missing = outer.len().checked_sub(shape.len())?;
-    let extent = |axis: usize| axis.checked_sub(missing).map_or(Dim::from(1), |a| shape[a].clone());
-    // It repeats, and is not itself what the other argument repeats along.
-    let repeats = (0..outer.len()).all(|a| extent(a).is(1) || extent(a) == outer[a]);
-    repeats.then(|| axes.into_iter().map(|a| a.map_or(Dim::from(1), extent)).collect())
+    let axes = besides_ones(outer, inner).filter(|_| shape.len() == outer.len())?;
+    let repeats = shape.iter().zip(outer).all(|(d, whole)| d.is(1) || d == whole);
+    repeats.then(|| axes.into_iter().map(|a| a.map_or(Dim::from(1), |a| shape[a].clone())).collect())
 }
 
 /// `f(Reshape(x), y)` as `Reshape(f(x, y'))`, where `y` has the same shape and is reshaped back, or spans only trailing axes
@@ -492,11 +475,15 @@ fn sink_reshape(eg: &mut Eg, op: &Op, c: &[Id]) -> Vec<Id> {
                     if shape.len() > outer.len() {
                         return None;
                     }
-                    if shape.len() - lead <= suffix {
-                        // Drop leading ones that the inner rank has no room for.
-                        return add_reshape(eg, shape[lead..].to_vec(), y);
+                    // Of full rank it stays so: what made it has axes in the same places.
+                    if let Some(full) = narrow(&shape, &outer, &inner) {
+                        return add_reshape(eg, full, y);
                     }
-                    add_reshape(eg, narrow(&shape, &outer, &inner)?, y)
+                    if shape.len() - lead > suffix {
+                        return None;
+                    }
+                    // Drop leading ones that the inner rank has no room for.
+                    add_reshape(eg, shape[lead..].to_vec(), y)
                 }
             };
             let args: Option<Vec<Id>> = c.iter().enumerate().map(|(k, &y)| fit(eg, k, y)).collect();
@@ -526,23 +513,6 @@ fn sink_reshape_rows(eg: &mut Eg, op: &Op, c: &[Id]) -> Vec<Id> {
         out.extend(add(eg, moved, &[x]).and_then(|y| add_reshape(eg, outer.clone(), y)));
     }
     out
-}
-
-/// A reduction that drops its axes as one that keeps them, under the shape without them: what stands behind often brings the
-/// axes back, and the reshape sinks until it meets that.
-fn keep_axes(eg: &mut Eg, op: &Op, c: &[Id]) -> Vec<Id> {
-    let kept = match op {
-        Op::Reduce { op, axes, .. } => Op::Reduce { op: *op, axes: axes.clone(), keep: true },
-        Op::ArgReduce { max, axis, last, .. } => Op::ArgReduce { max: *max, axis: *axis, keep: true, last: *last },
-        _ => return vec![],
-    };
-    let gone = |a: usize| {
-        matches!(&kept, Op::Reduce { axes, .. } if axes.contains(&a)) || matches!(&kept, Op::ArgReduce { axis, .. } if *axis == a)
-    };
-    let shape = &ty(eg, c[0]).shape;
-    let shape: Vec<Dim> = (0..shape.len()).filter(|a| !gone(*a)).map(|a| shape[a].clone()).collect();
-    let y = add(eg, kept, &[c[0]]);
-    y.and_then(|y| add_reshape(eg, shape, y)).into_iter().collect()
 }
 
 /// Zeros around the spatial axes are what a convolution reads outside its argument anyway.

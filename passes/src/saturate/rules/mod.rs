@@ -7,6 +7,7 @@ pub mod fusion;
 pub mod layout;
 pub mod products;
 pub mod recognise;
+pub mod reductions;
 
 use beiming_ir::graph::Graph;
 use beiming_ir::ops::Op;
@@ -40,5 +41,5 @@ pub struct Rule {
 
 /// Every rule of the first saturation, in the order in which they are tried.
 pub fn rewrites() -> Vec<&'static Rule> {
-    [layout::RULES, products::RULES, algebra::RULES, recognise::RULES].into_iter().flatten().collect()
+    [layout::RULES, products::RULES, reductions::RULES, algebra::RULES, recognise::RULES].into_iter().flatten().collect()
 }
