@@ -22,6 +22,7 @@ X64 = "--x64" in sys.argv
 jax.config.update("jax_enable_x64", X64)
 WIDE = {"float32": np.float64, "int32": np.int64, "complex64": np.complex128} if X64 else {}
 
+import families  # noqa: F401, adds its cases to those of `functions`
 import functions
 import models
 import networks
@@ -170,7 +171,8 @@ def main():
             if a.filter not in name:
                 continue
             try:
-                why = go(pathlib.Path(d))
+                with jax.enable_x64(name.startswith("x64 ")):
+                    why = go(pathlib.Path(d))
             except Exception as e:
                 why = f"{type(e).__name__}: {str(e)[:200]}"
             failed += why is not None
