@@ -171,7 +171,7 @@ def main():
             if a.filter not in name:
                 continue
             try:
-                with jax.enable_x64(name.startswith("x64 ")):
+                with jax.enable_x64(X64 or name.startswith("x64 ")):
                     why = go(pathlib.Path(d))
             except Exception as e:
                 why = f"{type(e).__name__}: {str(e)[:200]}"
