@@ -1,12 +1,15 @@
 //! What the compiler decided and why, as data: written into the artifact, printed by `beiming explain`. No times and no
 //! addresses, so that it is the same every time.
 
+pub mod npu;
+
 use std::collections::BTreeMap;
 
 use beiming_ir::graph::{Graph, Node};
-use beiming_ir::ops::{Body, Op};
+use beiming_ir::ops::{Arg, Body, Op};
 use beiming_ir::plan::{Program, Step};
 use beiming_ir::target::Target;
+use beiming_ir::types::TensorType;
 use beiming_passes::Report;
 use beiming_passes::cost::CostModel;
 use beiming_passes::lower::LowerReport;
@@ -26,6 +29,9 @@ pub struct Explanation {
     /// On an NPU: what runs on the CPU nevertheless.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub on_host: Vec<OnHost>,
+    /// On an NPU: its kernels.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub npu: Vec<npu::NpuKernel>,
     /// Memory for intermediate values.
     pub arena: Arena,
 }
@@ -112,6 +118,9 @@ pub struct Group {
     pub flops: f64,
     /// Bytes moved.
     pub bytes: f64,
+    /// Bytes that its ops would move if each were a kernel of its own.
+    #[serde(default)]
+    pub unfused_bytes: f64,
     /// Kernels that carry it out. Their names tell the tile.
     pub kernels: Vec<String>,
 }
@@ -176,7 +185,7 @@ impl Explanation {
     pub fn new(optimizer: Optimizer, graph: &Graph, target: &Target) -> Explanation {
         let mut groups = vec![];
         collect(graph, target, &mut groups);
-        Explanation { target: target.name.clone(), optimizer, groups, untiled: vec![], on_host: vec![], arena: Arena::default() }
+        Explanation { target: target.name.clone(), optimizer, groups, untiled: vec![], on_host: vec![], npu: vec![], arena: Arena::default() }
     }
 
     /// Adds what lowering made of it.
@@ -186,6 +195,7 @@ impl Explanation {
         self.untiled = report.untiled.iter().map(untiled).collect();
         let on_host =
             |o: &beiming_passes::lower::OnHost| OnHost { nodes: o.node.name.to_string(), ops: o.ops.clone(), why: o.why.clone() };
+        self.npu = npu::kernels(program);
         self.on_host = report.on_host.iter().map(on_host).collect();
         self.arena = Arena { bytes: program.plan.arena, without_reuse: program.plan.arena_without_reuse };
         let mut kernels: BTreeMap<&str, Vec<&str>> = BTreeMap::new();
@@ -214,12 +224,31 @@ fn collect(graph: &Graph, target: &Target, out: &mut Vec<Group>) {
             bound: format!("{:?}", cost.bound).to_lowercase(),
             flops: cost.flops.round(),
             bytes: cost.bytes.round(),
+            unfused_bytes: unfused(&model, &n.op, &inputs, graph).unwrap_or(cost.bytes).round(),
             kernels: vec![],
         });
         // A scalar function is part of its op's kernel, not a group.
         let regions = if matches!(n.op, Op::If(_) | Op::Loop(_)) { n.op.regions() } else { vec![] };
         regions.into_iter().for_each(|r| collect(graph.region(r), target, out));
     }
+}
+
+/// Bytes that the ops of a fused group would move one by one: each reads its arguments and writes its result. Reshapes are aliases.
+fn unfused(model: &CostModel<'_>, op: &Op, inputs: &[&TensorType], graph: &Graph) -> Option<f64> {
+    let (Op::Fused(body) | Op::Tiled { body, .. }) = op else { return None };
+    let mut types: Vec<TensorType> = vec![];
+    let mut total = 0.0;
+    for node in &body.nodes {
+        let arg = |a: &Arg| match a {
+            Arg::Input(i) => inputs.get(*i as usize).copied(),
+            Arg::Node(n) => types.get(*n as usize),
+        };
+        let args: Vec<&TensorType> = node.args.iter().filter_map(arg).collect();
+        let ty = beiming_ir::ops::infer(&node.op, &args, graph).ok()?.into_iter().next()?;
+        total += model.op(&node.op, &args, std::slice::from_ref(&ty), graph).bytes;
+        types.push(ty);
+    }
+    Some(total)
 }
 
 /// Names of the ops in a node; what feeds only index arithmetic or the anchor comes first, as the group has it.

@@ -85,6 +85,11 @@ impl Target {
         Some(Target { name: npu.name.into(), family: Family::Ascend, ..host })
     }
 
+    /// The chip, where this is one.
+    pub fn npu(&self) -> Option<npu::Npu> {
+        if self.family == Family::Ascend { npu::Npu::by_name(&self.name) } else { None }
+    }
+
     /// The machine this runs on, reduced to the strongest of the named levels it has.
     pub fn host() -> Target {
         let mut t = Target::host_level();

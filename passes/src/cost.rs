@@ -8,7 +8,9 @@
 use beiming_ir::graph::Graph;
 use beiming_ir::ops::{Arg, BinaryOp, Body, NormKind, Op, UnaryOp};
 use beiming_ir::target::Target;
-use beiming_ir::types::{Dim, Symbols, TensorType};
+use beiming_ir::types::{DType, Dim, Symbols, TensorType};
+
+use crate::npu::roof;
 
 /// An open upper end of a range counts as the lower end times this, so a free batch size counts as 128.
 const OPEN_RANGE: i64 = 128 * 128;
@@ -26,6 +28,8 @@ const STRIDED: f64 = 3.0;
 pub struct Cost {
     /// Arithmetic operations of contractions, multiply-add counted as two.
     pub flops: f64,
+    /// Operands' type of the contractions: what an NPU's peak depends on.
+    pub operand: Option<DType>,
     /// Element operations of everything else, in units of one addition.
     pub elements: f64,
     /// Elements that need a polynomial.
@@ -91,6 +95,9 @@ impl CostModel<'_> {
 
     /// Seconds it takes to move `bytes` bytes that are part of a working set of `footprint` bytes.
     pub fn traffic(&self, bytes: f64, footprint: f64) -> f64 {
+        if let Some(npu) = self.target.npu() {
+            return roof::traffic(&npu, bytes, footprint);
+        }
         let cores = f64::from(self.target.cores.max(1));
         let fits = self.target.memories.iter().find(|m| m.bytes as f64 * cores >= footprint);
         let rate = fits.or(self.target.memories.last()).map_or(8.0, |m| m.bytes_per_cycle);
@@ -146,14 +153,24 @@ impl CostModel<'_> {
         let mut c = Cost::default();
         let one = TensorType::scalar(ty.dtype);
         self.arithmetic(&mut c, op, &[&one], std::slice::from_ref(&one));
-        self.compute(&c, Some(&one)) * f64::from(self.target.cores.max(1))
+        self.compute(&c, Some(&one)) * self.cores()
+    }
+
+    /// Cores that share an elementwise kernel.
+    pub fn cores(&self) -> f64 {
+        f64::from(self.target.npu().map_or(self.target.cores, |n| n.vector_cores).max(1))
+    }
+
+    /// Seconds it takes to start a kernel.
+    pub fn launch(&self) -> f64 {
+        self.target.npu().map_or(self.target.launch_ns * 1e-9, |n| n.core.launch_us * 1e-6)
     }
 
     fn finish(&self, mut c: Cost, out: Option<&TensorType>) -> Cost {
         let compute = self.compute(&c, out);
         c.arithmetic = compute;
         let memory = c.traffic;
-        let launch = self.target.launch_ns * 1e-9;
+        let launch = self.launch();
         c.seconds = compute.max(memory) + launch;
         c.bound = if launch >= compute.max(memory) {
             Bound::Launch
@@ -168,6 +185,14 @@ impl CostModel<'_> {
     fn compute(&self, c: &Cost, out: Option<&TensorType>) -> f64 {
         let t = self.target;
         let size = out.map_or(4, |o| o.dtype.size());
+        if let Some(npu) = t.npu() {
+            // What goes element by element runs on the host's CPU.
+            let scalar = c.scalar * SCALAR_CYCLES / (t.clock_ghz * 1e9) / f64::from(t.cores.max(1));
+            let result = out.map_or(DType::F32, |o| o.dtype);
+            return scalar
+                + roof::products(&npu, c.operand.unwrap_or(result), c.flops)
+                + roof::vector(&npu, result, c.elements, c.transcendental);
+        }
         let cores = f64::from(t.cores.max(1));
         let cycle = 1.0 / (t.clock_ghz * 1e9);
         let lanes = t.lanes(size) as f64;
@@ -243,10 +268,12 @@ impl CostModel<'_> {
             Op::MatMul { .. } => {
                 let k = inputs.first().and_then(|t| t.shape.last()).map_or(1.0, |d| self.extent(d));
                 c.flops += 2.0 * n * k;
+                c.operand = inputs.first().map(|t| t.dtype);
             }
             Op::Conv(_) => {
                 let taps = inputs.get(1).map_or(1.0, |w| self.numel(w) / w.shape.last().map_or(1.0, |o| self.extent(o)).max(1.0));
                 c.flops += 2.0 * n * taps;
+                c.operand = inputs.first().map(|t| t.dtype);
             }
             Op::ConvTranspose(_) => {
                 let taps = inputs.get(1).map_or(1.0, |w| {

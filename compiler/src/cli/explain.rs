@@ -6,7 +6,7 @@ use beiming_runtime::format::container::Artifact;
 
 use super::diagnostic::Diagnostic;
 use super::failure::{Exit, Failure, Result};
-use super::{model, output};
+use super::{explain_npu, model, output};
 use crate::driver::{CompileError, Next, Product, Watch};
 use crate::explanation::Explanation;
 use crate::stage::{Kind, kind};
@@ -102,6 +102,9 @@ fn text(e: &Explanation) -> String {
             g.kernels.join(" "),
         ]
     };
+    if !e.npu.is_empty() || !e.on_host.is_empty() {
+        out += &explain_npu::text(e);
+    }
     // Aliases cost nothing and become nothing.
     let rows: Vec<Vec<String>> =
         e.groups.iter().filter(|g| !g.kernels.is_empty() || g.predicted_us > 0.0).map(|g| row(&g)).collect();

@@ -36,6 +36,8 @@ pub mod debug;
 #[cfg(feature = "compile")]
 mod explain;
 #[cfg(feature = "compile")]
+mod explain_npu;
+#[cfg(feature = "compile")]
 mod failure_compile;
 #[cfg(feature = "compile")]
 mod inspect_html;

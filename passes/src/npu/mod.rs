@@ -7,12 +7,14 @@
 //! The same model chooses tiles ([`matmul::choose`]) and is held against published measurements in `tests/anchors.rs`; no
 //! constant is fitted to a row of that table other than those which `ir::target::npu` says are derived.
 
+pub mod account;
 pub mod attention;
 pub mod capability;
 pub mod join;
 pub mod legal;
 pub mod lower;
 pub mod matmul;
+pub mod roof;
 pub mod streaming;
 pub mod sync;
 

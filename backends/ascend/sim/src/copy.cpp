@@ -43,6 +43,7 @@ uint64_t whole_blocks(uint64_t bytes, Pipe pipe, Site site) {
 
 void copy_in(const Window& dst, const uint8_t* src, uint32_t blocks, uint64_t bytes, uint64_t src_gap, uint64_t dst_gap, Site site) {
     Instruction in(Pipe::MTE2, site);
+    in.reaches(dst, dst.space == Space::L1 ? Space::L1 : Space::UB);
     check_range(in, "blockCount", blocks, 4095);
     check_range(in, "blockLen in blocks", bytes / CELL, 65535);
     for (uint32_t b = 0; b < blocks; b++) {
@@ -55,6 +56,7 @@ void copy_in(const Window& dst, const uint8_t* src, uint32_t blocks, uint64_t by
 
 void copy_out(uint8_t* dst, const Window& src, uint32_t blocks, uint64_t bytes, uint64_t src_gap, uint64_t dst_gap, Site site) {
     Instruction in(Pipe::MTE3, site);
+    in.reaches(src, Space::UB);
     char adds = in.in().atomic;
     check_range(in, "blockCount", blocks, 4095);
     check_range(in, "blockLen in blocks", bytes / CELL, 65535);
@@ -70,6 +72,8 @@ void copy_out(uint8_t* dst, const Window& src, uint32_t blocks, uint64_t bytes, 
 
 void copy_within(const Window& dst, const Window& src, uint64_t bytes, Site site) {
     Instruction in(Pipe::V, site);
+    in.reaches(src, Space::UB);
+    in.reaches(dst, Space::UB);
     auto* from = in.touch(src, 0, bytes, false);
     auto* to = in.touch(dst, 0, bytes, true);
     if (from && to) std::memmove(to, from, bytes);
@@ -78,6 +82,7 @@ void copy_within(const Window& dst, const Window& src, uint64_t bytes, Site site
 
 void copy_in_padded(const Window& dst, const uint8_t* src, const AscendC::DataCopyExtParams& p, const Padding& pad, Site site) {
     Instruction in(Pipe::MTE2, site);
+    in.reaches(dst, Space::UB);
     if (!in.in().machine().chip().padded_copy) return in.find(Kind::Limit, "this chip has no DataCopyPad");
     check_range(in, "blockCount", p.blockCount, 4095);
     check_range(in, "blockLen", p.blockLen, 2097151);
@@ -109,6 +114,7 @@ void copy_in_padded(const Window& dst, const uint8_t* src, const AscendC::DataCo
 
 void copy_out_padded(uint8_t* dst, const Window& src, const AscendC::DataCopyExtParams& p, Site site) {
     Instruction in(Pipe::MTE3, site);
+    in.reaches(src, Space::UB);
     if (!in.in().machine().chip().padded_copy) return in.find(Kind::Limit, "this chip has no DataCopyPad");
     check_range(in, "blockCount", p.blockCount, 4095);
     check_range(in, "blockLen", p.blockLen, 2097151);

@@ -42,12 +42,15 @@ void init_const(const Window& dst, uint16_t repeats, uint16_t blocks, uint16_t g
     for (uint32_t r = 0; r < repeats; r++) {
         auto* to = in.touch(dst, uint64_t(r) * (blocks + gap) * CELL, uint64_t(blocks) * CELL, true);
         for (uint64_t i = 0; to && i < uint64_t(blocks) * CELL; i += size) std::memcpy(to + i, value, size);
+        // Edges that no load reaches are no lost data.
+        if (to) in.in().memory(dst.space).expect_no_reader(dst.offset + uint64_t(r) * (blocks + gap) * CELL, uint64_t(blocks) * CELL);
     }
     in.spend(double(uint64_t(repeats) * blocks * CELL) / in.in().machine().chip().gm_to_l1);
 }
 
 void nd_to_nz(const Window& dst, const uint8_t* src, const AscendC::Nd2NzParams& p, uint32_t size, Site site) {
     Instruction in(Pipe::MTE2, site);
+    in.reaches(dst, Space::L1);
     if (p.nValue > 16384) in.find(Kind::Limit, "nValue " + std::to_string(p.nValue) + " is more than 16384");
     if (p.dstNzC0Stride < 1 || p.dstNzC0Stride > 16384) in.find(Kind::Limit, "dstNzC0Stride " + std::to_string(p.dstNzC0Stride) + " is none of 1 to 16384");
     if (p.ndNum > 4095) in.find(Kind::Limit, "ndNum " + std::to_string(p.ndNum) + " is more than 4095");
@@ -71,6 +74,8 @@ void nd_to_nz(const Window& dst, const uint8_t* src, const AscendC::Nd2NzParams&
 
 void load_2d(const Window& dst, const Window& src, const AscendC::LoadData2DParams& p, uint32_t size, Site site) {
     Instruction in(Pipe::MTE1, site);
+    in.reaches(src, Space::L1);
+    if (dst.space != Space::L0A) in.reaches(dst, Space::L0B);
     if (p.ifTranspose && size != 2) in.find(Kind::Limit, "only 16-bit fractals are transposed on the way");
     if (!p.repeatTimes) in.find(Kind::Limit, "repeatTimes 0 loads nothing");
     for (uint32_t r = 0; r < p.repeatTimes; r++) {
@@ -113,6 +118,9 @@ void mmad(const Window& cw, const Window& aw, const Window& bw, const AscendC::M
     uint32_t m1 = up(p.m, 16), n1 = up(p.n, 16), k1 = up(p.k, k0);
     // Small products that accumulate overtake each other unless a barrier keeps them apart.
     Instruction in(Pipe::M, site);
+    in.reaches(aw, Space::L0A);
+    in.reaches(bw, Space::L0B);
+    in.reaches(cw, Space::L0C);
     uint32_t seq = me.clocks().seq(Pipe::M);
     if (!p.cmatrixInitVal && m1 * n1 < 10 && me.last_product && me.fenced(Pipe::M) < me.last_product)
         in.find(Kind::SyncBeforeRead, "accumulating products of fewer than ten fractals need PipeBarrier<PIPE_M> between them");
@@ -152,6 +160,7 @@ void mmad(const Window& cw, const Window& aw, const Window& bw, const AscendC::M
 
 void fixpipe(uint8_t* dst, const Window& src, const AscendC::FixpipeParamsV220& p, uint32_t size, Site site) {
     Instruction in(Pipe::FIX, site);
+    in.reaches(src, Space::L0C);
     if (!in.in().machine().chip().fixpipe) return in.find(Kind::Limit, "this chip has no fixpipe");
     bool narrow = p.quantPre != AscendC::QuantMode_t::NoQuant;
     if (narrow != (size == 2)) in.find(Kind::Limit, "a result of " + std::to_string(size) + " bytes does not fit quantPre");

@@ -76,7 +76,21 @@ void Core::find(Kind kind, Pipe pipe, Site site, const std::string& what) {
     machine_.find({kind, machine_.kernel(), site, name(), pipe, what});
 }
 
+void Core::declare(const void* base, uint64_t bytes, Site site) {
+    GlobalBuffer* g = machine_.find_global(base);
+    if (!g) return;
+    uint64_t end = g->offset_of(base) + bytes;
+    if (end > g->size()) find(Kind::InvalidBuffer, Pipe::S, site, "SetGlobalBuffer of " + std::to_string(end) + " bytes of global buffer " + g->name() + ", which has " + std::to_string(g->size()));
+    declared_[g] = std::max(declared_[g], end);
+}
+
+uint64_t Core::declared(const GlobalBuffer& b) const {
+    auto it = declared_.find(&b);
+    return it == declared_.end() ? UINT64_MAX : it->second;
+}
+
 void Core::finish() {
+    if (cached_) find(Kind::SyncUnpaired, Pipe::S, *cached_, "global memory is written through the data cache, and the cache is never written back");
     for (int a = 0; a < PIPES; a++)
         for (int b = 0; b < PIPES; b++)
             for (int id = 0; id < 8; id++)
@@ -180,6 +194,10 @@ Run Machine::launch(const std::string& kernel, KernelKind kind, uint32_t blocks,
     run.findings = std::move(findings_);
     findings_.clear();
     return run;
+}
+
+void Machine::declare(KernelKind kind, Core& core, Site site) {
+    if (kind != kernel_kind_) core.find(Kind::Type, Pipe::S, site, "the kernel's type names other cores than it is launched on");
 }
 
 void Machine::sleep_until(std::function<bool()> ready, std::string waits_for, Site site) {

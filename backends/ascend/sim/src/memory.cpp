@@ -38,6 +38,19 @@ uint32_t LocalMemory::allocate(uint32_t offset, uint32_t bytes, std::string name
     return id;
 }
 
+void LocalMemory::renew(uint32_t id) {
+    Allocation& a = allocation(id);
+    a.live = true;
+    uint32_t end = std::min(a.offset + a.bytes, capacity());
+    if (a.offset >= end) return;
+    std::memset(data_.data() + a.offset, POISON, end - a.offset);
+    std::memset(written_.data() + a.offset, 0, end - a.offset);
+}
+
+void LocalMemory::expect_no_reader(uint64_t offset, uint64_t bytes) {
+    for (uint64_t c = offset / CELL; c * CELL < offset + bytes && c < cells_.size(); c++) cells_[c].consumed = true;
+}
+
 void LocalMemory::check_read(Core& core, Pipe pipe, Cell& cell, const std::string& where, Site site) {
     const Epoch& w = cell.write;
     if (!w.seq || (w.pipe == pipe && in_order(pipe))) return;
@@ -83,6 +96,10 @@ bool LocalMemory::access(Core& core, Pipe pipe, uint32_t seq, uint32_t id, uint6
     if (!a.live) {
         core.find(unallocated, pipe, site, where + " was freed");
         return true;
+    }
+    if (a.holder && *a.holder != pipe && pipe != Pipe::S) {
+        core.find(Kind::QueueUse, pipe, site, where + " is touched by the " + name_of(pipe) + " pipe while " +
+            (*a.holder == Pipe::ALL ? std::string("it lies in the queue") : std::string("it is the ") + name_of(*a.holder) + " pipe's") + ": EnQue and DeQue hand it over");
     }
     if (offset < a.offset || offset + bytes > uint64_t(a.offset) + a.bytes) {
         core.find(past, pipe, site, where + " goes past its " + std::to_string(a.bytes) + " bytes");
@@ -139,6 +156,23 @@ std::map<size_t, GlobalBuffer::Range>::iterator GlobalBuffer::split(size_t at) {
         }
     }
     return next;
+}
+
+void GlobalBuffer::fetch_line(Core& core, size_t offset, Site site) {
+    constexpr size_t LINE = 64;
+    size_t from = offset / LINE * LINE, to = std::min(from + LINE, size_);
+    const Knowledge& k = core.clocks().known(Pipe::S);
+    auto it = ranges_.upper_bound(from);
+    if (it != ranges_.begin()) --it;
+    for (; it != ranges_.end() && it->first < to; ++it) {
+        const Epoch& w = it->second.write;
+        if (it->second.end <= from || !w.seq || w.pipe == Pipe::S) continue;
+        if (w.core == core.index() ? k.local[int(w.pipe)] < w.seq : !k.knows(w.core, w.pipe, w.seq)) {
+            core.find(Kind::SyncBeforeRead, Pipe::S, site, "the cache line of global buffer " + name_ + " around byte " + std::to_string(offset) +
+                " is fetched before the " + name_of(w.pipe) + " pipe is known to have written its part of it");
+            return;
+        }
+    }
 }
 
 bool GlobalBuffer::access(Core& core, Pipe pipe, uint32_t seq, size_t offset, size_t bytes, bool write, bool atomic, Site site) {

@@ -56,6 +56,8 @@ Window QueueState::take(Site site) {
     }
     c.clocks().learn(r.producer, free->emptied);
     free->state = Slot::Allocated;
+    c.memory(space_of(position)).renew(free->allocation);
+    c.memory(space_of(position)).allocation(free->allocation).holder = r.producer;
     return {space_of(position), free->allocation, free->offset, free->bytes};
 }
 
@@ -69,6 +71,7 @@ void QueueState::push(const Window& w, Site site) {
     if (order.size() >= depth) c.find(Kind::QueueUse, r.producer, site, "the queue holds " + std::to_string(depth) + " buffers and is full");
     s->filled = c.clocks().of(r.producer);
     s->state = Slot::Queued;
+    c.memory(space_of(position)).allocation(s->allocation).holder = Pipe::ALL;
     order.push_back(size_t(s - slots.data()));
 }
 
@@ -84,6 +87,7 @@ Window QueueState::pop(Site site) {
     order.erase(order.begin());
     c.clocks().learn(r.consumer, s.filled);
     s.state = Slot::Taken;
+    c.memory(space_of(position)).allocation(s.allocation).holder = r.consumer;
     return {space_of(position), s.allocation, s.offset, s.bytes};
 }
 
@@ -98,6 +102,7 @@ void QueueState::give_back(const Window& w, Site site) {
     s->emptied = c.clocks().of(r.consumer);
     if (s->state == Slot::Allocated) s->emptied.join(c.clocks().of(r.producer));
     s->state = Slot::Free;
+    c.memory(space_of(position)).release(s->allocation);
 }
 
 void QueueState::finish(Core& c) {

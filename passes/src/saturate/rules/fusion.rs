@@ -227,10 +227,9 @@ impl<'a> Group<'a> {
         if role != Role::Elementwise || m.evaluations <= 1.5 * once {
             return Ok(());
         }
-        let cores = f64::from(self.model.target.cores.max(1));
-        let again = (m.evaluations - once) * self.model.element_seconds(self.dag.op(p), ty) / cores;
+        let again = (m.evaluations - once) * self.model.element_seconds(self.dag.op(p), ty) / self.model.cores();
         let bytes = 2.0 * self.model.bytes(ty);
-        let separate = self.model.target.launch_ns * 1e-9 + self.model.traffic(bytes, bytes);
+        let separate = self.model.launch() + self.model.traffic(bytes, bytes);
         if again > separate { Err("it is needed more than once: computing it once costs less".into()) } else { Ok(()) }
     }
 

@@ -85,8 +85,8 @@ template <class T> void DataCopyPad(const GlobalTensor<T>& dst, const LocalTenso
 }
 
 enum class CacheLine : uint8_t { SINGLE_CACHE_LINE, ENTIRE_DATA_CACHE };
-// Writes back what the scalar unit has written; here it is in memory at once.
-template <class T, CacheLine> void DataCacheCleanAndInvalid(const GlobalTensor<T>&) {}
+// Writes back what the scalar unit has written. (Here it is in memory at once; a kernel that forgets this is found at its end.)
+template <class T, CacheLine> void DataCacheCleanAndInvalid(const GlobalTensor<T>&) { sim::core().write_back(); }
 
 template <class T> void SetAtomicAdd() { sim::core().atomic = std::is_same<T, float>::value ? 'f' : std::is_same<T, half>::value ? 'h' : 'i'; }
 inline void SetAtomicNone() { sim::core().atomic = 0; }

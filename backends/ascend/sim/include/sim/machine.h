@@ -3,6 +3,7 @@
 
 #include <deque>
 #include <functional>
+#include <map>
 #include <memory>
 #include <optional>
 #include <string>
@@ -49,6 +50,12 @@ public:
     char atomic = 0;
     // The last product.
     uint32_t last_product = 0;
+    // What a kernel says of an argument: how many bytes there are from an address on.
+    void declare(const void* base, uint64_t bytes, Site site);
+    uint64_t declared(const GlobalBuffer& b) const;
+    // The scalar unit has written through the data cache, which is not coherent with global memory; it is written back.
+    void cached(Site site) { cached_ = site; }
+    void write_back() { cached_.reset(); }
     // What is left at the end: events set and not waited for.
     void finish();
 
@@ -66,6 +73,8 @@ private:
     Clocks clocks_;
     Local fenced_{};
     Event events_[PIPES][PIPES][8];
+    std::map<const GlobalBuffer*, uint64_t> declared_;  // bytes from its start
+    std::optional<Site> cached_;
 };
 
 // What a launch did.
@@ -95,6 +104,8 @@ public:
     void sync_all(Core& core, Site site);
 
     uint32_t blocks() const { return blocks_; }
+    // What kind of cores a kernel says it is for.
+    void declare(KernelKind kind, Core& core, Site site);
     KernelKind kernel_kind() const { return kernel_kind_; }
     void find(Finding f);
     const std::string& kernel() const { return kernel_; }

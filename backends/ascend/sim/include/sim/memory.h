@@ -4,6 +4,7 @@
 
 #include <cstdint>
 #include <map>
+#include <optional>
 #include <string>
 #include <vector>
 
@@ -22,6 +23,8 @@ struct Allocation {
     uint32_t offset = 0, bytes = 0;
     std::string name;
     bool live = false;
+    // The pipe that a queue has handed it to, ALL while it lies in the queue; no value: it belongs to no queue.
+    std::optional<Pipe> holder = {};
 };
 
 struct Cell {
@@ -46,6 +49,10 @@ public:
     // A buffer at a given place; its id.
     uint32_t allocate(uint32_t offset, uint32_t bytes, std::string name);
     void release(uint32_t id) { allocation(id).live = false; }
+    // Handed out again: what was there before counts as never written.
+    void renew(uint32_t id);
+    // Nobody needs to read these bytes.
+    void expect_no_reader(uint64_t offset, uint64_t bytes);
 
     // Checks and records an access of `bytes` from `offset` by an instruction; false where it cannot be done.
     bool access(Core& core, Pipe pipe, uint32_t seq, uint32_t allocation, uint64_t offset, uint64_t bytes, bool write, Site site);
@@ -75,6 +82,10 @@ public:
     // Guard zones are as they were.
     bool intact() const;
     void forget_accesses() { ranges_.clear(); }
+    // The scalar unit is about to write `offset`: its cache fetches the line around it, and gives the whole line back later.
+    void fetch_line(Core& core, size_t offset, Site site);
+    // Offset of an address in it.
+    size_t offset_of(const void* p) { return size_t(static_cast<const uint8_t*>(p) - data()); }
 
     bool access(Core& core, Pipe pipe, uint32_t seq, size_t offset, size_t bytes, bool write, bool atomic, Site site);
 

@@ -58,4 +58,11 @@ inline bool sim_is_cube() { return sim::core().kind() != sim::CoreKind::Vector; 
 inline bool sim_is_vector() { return sim::core().kind() != sim::CoreKind::Cube; }
 #define ASCEND_IS_AIC (sim_is_cube())
 #define ASCEND_IS_AIV (sim_is_vector())
-#define KERNEL_TASK_TYPE_DEFAULT(type)
+
+// Types of kernels, by the cores that they are for.
+enum class SimKernelType : uint8_t { KERNEL_TYPE_AIV_ONLY, KERNEL_TYPE_AIC_ONLY, KERNEL_TYPE_MIX_AIC_1_2, KERNEL_TYPE_MIX_AIC_1_1, KERNEL_TYPE_MIX_AIV_1_0, KERNEL_TYPE_MIX_AIC_1_0 };
+inline void sim_declare(SimKernelType t, sim::Site site = sim::Site::here()) {
+    sim::KernelKind kind = t == SimKernelType::KERNEL_TYPE_AIV_ONLY ? sim::KernelKind::VectorOnly : t == SimKernelType::KERNEL_TYPE_AIC_ONLY ? sim::KernelKind::CubeOnly : sim::KernelKind::Mix;
+    sim::core().machine().declare(kind, sim::core(), site);
+}
+#define KERNEL_TASK_TYPE_DEFAULT(type) sim_declare(SimKernelType::type)

@@ -47,6 +47,11 @@ public:
         return m.access(core_, pipe_, seq_, w.allocation, uint64_t(w.offset) + from, bytes, write, site_) ? m.at(uint32_t(w.offset + from)) : nullptr;
     }
 
+    // A unit reaches only some memories.
+    void reaches(const Window& w, Space s) {
+        if (w.space != s) find(Kind::QueueUse, std::string("a buffer in ") + name_of(w.space) + " where the " + name_of(pipe_) + " pipe needs one in " + name_of(s));
+    }
+
     // Bytes of global memory; null where they may not be touched.
     uint8_t* touch_global(const void* at, uint64_t bytes, bool write, bool atomic = false) {
         if (!bytes) return nullptr;
@@ -56,6 +61,9 @@ public:
             return nullptr;
         }
         auto* p = const_cast<uint8_t*>(static_cast<const uint8_t*>(at));
+        if (g->offset_of(at) + bytes > core_.declared(*g)) {
+            find(write ? Kind::WritePast : Kind::ReadPast, "global buffer " + g->name() + " beyond what SetGlobalBuffer declared of it");
+        }
         return g->access(core_, pipe_, seq_, size_t(p - g->data()), bytes, write, atomic, site_) ? p : nullptr;
     }
 
@@ -66,11 +74,20 @@ private:
     uint32_t seq_;
 };
 
-// The scalar unit waits for the others and they for it: the compiler puts that in on vector cores.
+// The scalar unit waits for the others and they for it: the compiler puts that in on the vector cores of 2201 and 3510. On 2002,
+// for which it is not documented, it is taken to do so between the scalar and the vector unit only.
 class Scalar : public Instruction {
 public:
-    explicit Scalar(Site site) : Instruction((core().barrier(Pipe::ALL), Pipe::S), site) {}
-    ~Scalar() { core().barrier(Pipe::ALL); }
+    explicit Scalar(Site site) : Instruction((meet(true), Pipe::S), site) {}
+    ~Scalar() { meet(false); }
+
+private:
+    static void meet(bool before) {
+        Core& c = core();
+        if (c.kind() != CoreKind::Both) return c.barrier(Pipe::ALL);
+        if (before) c.clocks().learn(Pipe::S, c.clocks().of(Pipe::V));
+        else c.clocks().learn(Pipe::V, c.clocks().of(Pipe::S));
+    }
 };
 
 }  // namespace sim
@@ -119,7 +136,11 @@ enum class CacheMode : uint8_t { CACHE_MODE_DISABLE, CACHE_MODE_NORMAL };
 template <class T> class GlobalTensor {
 public:
     using PrimType = T;
-    void SetGlobalBuffer(T* base, uint64_t = 0) { base_ = base; }
+    // `count` elements; 0: as many as there are.
+    void SetGlobalBuffer(T* base, uint64_t count = 0, sim::Site site = sim::Site::here()) {
+        base_ = base;
+        if (count) sim::core().declare(base, count * sizeof(T), site);
+    }
     GlobalTensor operator[](uint64_t element) const {
         GlobalTensor t = *this;
         t.base_ += element;
@@ -138,7 +159,9 @@ public:
 
     void SetValue(uint64_t i, T v, sim::Site site = sim::Site::here()) const {
         sim::Scalar s(site);
+        if (auto* g = sim::core().machine().find_global(base_ + i)) g->fetch_line(sim::core(), g->offset_of(base_ + i), site);
         if (auto* p = s.touch_global(base_ + i, sizeof(T), true)) std::memcpy(p, &v, sizeof(T));
+        sim::core().cached(site);
     }
 
 private:

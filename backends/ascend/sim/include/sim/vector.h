@@ -25,9 +25,11 @@ public:
     explicit VectorOp(Site site) : Instruction(Pipe::V, site) {}
 
     template <class T> const T* read(const AscendC::LocalTensor<T>& t, int64_t count, uint32_t align = CELL) {
+        reaches(t.window(), Space::UB);
         return reinterpret_cast<const T*>(touch(t.window(), 0, bytes<T>(count), false, align));
     }
     template <class T> T* write(const AscendC::LocalTensor<T>& t, int64_t count, uint32_t align = CELL) {
+        reaches(t.window(), Space::UB);
         return reinterpret_cast<T*>(touch(t.window(), 0, bytes<T>(count), true, align));
     }
     // Elements the unit computes in: not bf16 everywhere, no 64-bit and no 8-bit arithmetic.
@@ -68,7 +70,36 @@ void binary(const AscendC::LocalTensor<T>& dst, const AscendC::LocalTensor<T>& x
     op.spend_on(rate, count, sizeof(T));
 }
 
-// A float as another type, rounded as asked.
+// A float as a shorter one, rounded as asked.
+template <class D> D narrowed(float x, AscendC::RoundMode mode) {
+    D nearest(x);
+    if constexpr (std::is_same<D, float>::value) {
+        return nearest;
+    } else {
+        float back = nearest;
+        if (back == x || std::isnan(x) || std::isinf(x)) return nearest;
+        auto next = [](D v, bool up) {
+            if ((v.raw & 0x7fff) == 0) v.raw = up ? 0x0001 : 0x8001;
+            else v.raw = uint16_t(v.raw + (up == !(v.raw & 0x8000) ? 1 : -1));
+            return v;
+        };
+        D low = back < x ? nearest : next(nearest, false), high = back < x ? next(nearest, true) : nearest;
+        switch (mode) {
+            case AscendC::RoundMode::CAST_FLOOR: return low;
+            case AscendC::RoundMode::CAST_CEIL: return high;
+            case AscendC::RoundMode::CAST_TRUNC: return x < 0 ? high : low;
+            case AscendC::RoundMode::CAST_ODD: return low.raw & 1 ? low : high;
+            case AscendC::RoundMode::CAST_ROUND: {
+                // Ties away from zero.
+                double below = double(x) - double(float(low)), above = double(float(high)) - double(x);
+                return below == above ? (x < 0 ? low : high) : nearest;
+            }
+            default: return nearest;
+        }
+    }
+}
+
+// A float as a whole number, rounded as asked.
 double rounded(double x, AscendC::RoundMode mode);
 template <class D> D converted(double x, AscendC::RoundMode mode) {
     if constexpr (std::is_integral<D>::value) {
@@ -76,7 +107,7 @@ template <class D> D converted(double x, AscendC::RoundMode mode) {
         double r = rounded(x, mode), low = double(std::numeric_limits<D>::min()), high = double(std::numeric_limits<D>::max());
         return r <= low ? std::numeric_limits<D>::min() : r >= high ? std::numeric_limits<D>::max() : D(r);
     } else {
-        return D(float(x));
+        return narrowed<D>(float(x), mode);
     }
 }
 
