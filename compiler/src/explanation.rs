@@ -185,7 +185,15 @@ impl Explanation {
     pub fn new(optimizer: Optimizer, graph: &Graph, target: &Target) -> Explanation {
         let mut groups = vec![];
         collect(graph, target, &mut groups);
-        Explanation { target: target.name.clone(), optimizer, groups, untiled: vec![], on_host: vec![], npu: vec![], arena: Arena::default() }
+        Explanation {
+            target: target.name.clone(),
+            optimizer,
+            groups,
+            untiled: vec![],
+            on_host: vec![],
+            npu: vec![],
+            arena: Arena::default(),
+        }
     }
 
     /// Adds what lowering made of it.

@@ -98,7 +98,14 @@ fn one(k: &Kernel, launches: usize, npu: &Npu, model: &CostModel<'_>) -> Option<
         predicted_us: short(a.estimate.us),
         roofline_us: short(a.roof_us),
         bound: a.estimate.bound.name().into(),
-        pipes: a.estimate.pipes.named().into_iter().filter(|p| p.1 > 0.0).map(|(b, c)| (b.name().to_string(), c.round())).collect(),
+        pipes: a
+            .estimate
+            .pipes
+            .named()
+            .into_iter()
+            .filter(|p| p.1 > 0.0)
+            .map(|(b, c)| (b.name().to_string(), c.round()))
+            .collect(),
         balance: short(a.estimate.balance),
         moved: a.moved.round(),
         memories: memories(k, npu).into_iter().map(memory).collect(),

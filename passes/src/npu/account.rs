@@ -7,7 +7,7 @@
 use std::collections::BTreeMap;
 
 use beiming_ir::kernel::npu::{copy_pipe, reduction_bytes, tile_bytes};
-use beiming_ir::kernel::{Access, BufId, Element, Expr, ExprId, Kernel, Pipe, Space, Stmt, Unit, VarId};
+use beiming_ir::kernel::{Access, BufId, Element, Expr, ExprId, Kernel, Loop, Pipe, Space, Stmt, Unit, VarId};
 use beiming_ir::ops::{BinaryOp, UnaryOp};
 use beiming_ir::target::npu::{Generation, Npu};
 use beiming_ir::tensor::Num;
@@ -178,7 +178,7 @@ impl Walk<'_> {
     fn run(&mut self, body: &[Stmt], times: f64) {
         for s in body {
             match s {
-                Stmt::For { var, extent, body, .. } => {
+                Stmt::For { var, extent, kind, body } => {
                     let n = self.int(*extent);
                     if n <= 0 {
                         continue;
@@ -188,7 +188,8 @@ impl Walk<'_> {
                         continue;
                     }
                     self.vars.insert(var.0, 0);
-                    if n > 1 {
+                    // The vector cores of a group work side by side.
+                    if n > 1 && *kind != Loop::Cores {
                         self.run(body, times * (n - 1) as f64);
                         self.vars.insert(var.0, n - 1);
                     }

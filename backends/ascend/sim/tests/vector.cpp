@@ -114,7 +114,7 @@ int main() {
     test::expect_findings("plain copy of a tail", run<Wrong::PlainCopy>(1001, 1), {Kind::Limit, Kind::ReadUnwritten});
     test::expect_findings("pool exhausted", run<Wrong::Overflow>(1000, 1), {Kind::PoolExhausted});
     test::expect_findings("misaligned operand", run<Wrong::Misaligned>(1000, 1), {Kind::WriteMisaligned});
-    test::expect_findings("computed without a queue", run<Wrong::QueueOrder>(1000, 1), {Kind::SyncBeforeRead});
+    test::expect_findings("computed without a queue", run<Wrong::QueueOrder>(1000, 1), {Kind::SyncBeforeRead, Kind::QueueUse});
     test::expect_findings("two cores on one row", run<Wrong::Split>(4000, 2), {Kind::CoresOverlap});
     test::expect_findings("count past the buffer", run<Wrong::CountPast>(1024, 1), {Kind::ReadPast, Kind::WritePast, Kind::ReadUnwritten});
     test::expect_findings("another queue's buffer", run<Wrong::WrongQueue>(1000, 1), {Kind::QueueType, Kind::Leak});

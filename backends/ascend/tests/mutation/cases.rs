@@ -75,6 +75,7 @@ pub fn all() -> Vec<Case> {
         bin(BinaryOp::Add, 2, 103),
     ];
     let reduce = |op| vec![(Op::Reduce { op, axes: vec![1], keep: false }, vec![100])];
+    let epilogue = vec![(Op::MatMul { out: F32 }, vec![100, 101]), bin(BinaryOp::Add, 0, 102), un(UnaryOp::Abs, 1), cast(F16, 2)];
     let dense = vec![
         bin(BinaryOp::Mul, 100, 100),
         (Op::MatMul { out: F32 }, vec![0, 101]),
@@ -156,7 +157,8 @@ pub fn all() -> Vec<Case> {
         ),
         case("wide f16", &[(F16, &[130, 140]), (F16, &[140, 1300])], &[], product(F16), SPLIT, false),
         case("batches", &[(F16, &[3, 40, 300]), (F16, &[3, 300, 200])], &[], product(F32), B1, false),
-        case("dense", &[(F16, &[70, 300]), (F16, &[300, 256]), (F32, &[256])], &[], dense, B1, false),
+        case("dense", &[(F16, &[70, 300]), (F16, &[300, 256]), (F32, &[256])], &[], dense, SPLIT, false),
+        case("mixed", &[(F16, &[130, 100]), (F16, &[100, 700]), (F32, &[700])], &[], epilogue, SPLIT, true),
     ]
 }
 

@@ -1,7 +1,7 @@
 //! Mutation test of the simulator: emitted kernels are made wrong in one place each, in some eighty ways, and the simulator
 //! must give every one of them away, by a finding or by a wrong result.
 //!
-//! The fixed subset runs with the other tests. `make mutation` runs all of it and writes the table of `docs/ascend.md`.
+//! The fixed subset runs with the other tests. `make mutation` runs all of it and writes the table in `docs/ascend.md`.
 
 mod cases;
 mod operators;
@@ -71,6 +71,6 @@ fn everything() {
     let mut done = done.into_inner().expect("no panic under the lock");
     done.sort_by_key(|d| d.0);
     let all: Vec<Mutant> = done.into_iter().flat_map(|d| d.1).collect();
-    std::fs::write(path, table::text(&all)).expect("the table is written");
+    table::publish(std::path::Path::new(&path), &table::text(&all));
     check(&all, 0.95);
 }

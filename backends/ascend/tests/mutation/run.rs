@@ -92,7 +92,10 @@ fn judge(call: &Call, npu: &Npu, k: &beiming_ir::kernel::Kernel, source: &Source
             args.join(", ")
         );
     }
-    let argument = |(p, t): (&beiming_ir::kernel::Buffer, &beiming_ir::tensor::Tensor)| {
+    // What is left in a workspace means nothing.
+    let workspace = k.npu.as_ref().and_then(|n| n.workspace).map(|w| w as usize);
+    let argument = |(i, (p, t)): (usize, (&beiming_ir::kernel::Buffer, &beiming_ir::tensor::Tensor))| {
+        let letter = |d| if workspace == Some(i) { 'x' } else { letter(d) };
         let (use_, ty) = match p.access {
             Access::Read => ('r', letter(t.dtype)),
             Access::Write => ('w', letter(t.dtype)),
@@ -100,10 +103,11 @@ fn judge(call: &Call, npu: &Npu, k: &beiming_ir::kernel::Kernel, source: &Source
         };
         format!("{{{}, '{use_}', '{ty}', {:e}, {}}}", t.bytes().len(), tolerance(t.dtype), unequal(t.dtype))
     };
-    let args: Vec<String> = k.params.iter().zip(&call.after).map(argument).collect();
+    let args: Vec<String> = k.params.iter().zip(&call.after).enumerate().map(argument).collect();
     let kind = match k.npu.as_ref().map(|n| n.unit) {
         Some(Unit::Cube) => "CubeOnly",
         Some(Unit::Vector) => "VectorOnly",
+        Some(Unit::Mix) => "Mix",
         other => panic!("{}: a kernel for {other:?}", call.what),
     };
     let dims: Vec<String> = call.dims.iter().map(i64::to_string).collect();
