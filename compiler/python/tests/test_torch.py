@@ -80,14 +80,34 @@ def test_parameters_may_change():
         agree(compiled(x), model(x))
 
 
-def test_every_size_is_compiled():
-    model = Mlp().eval()
+class Pool(torch.nn.Module):
+    """Its sizes are computed with: a mean that is written out."""
+
+    def forward(self, x, y):
+        return x.sum(1) / x.shape[1] + y.reshape(x.shape[0], -1).sum(1, keepdim=True)
+
+
+@pytest.mark.parametrize(
+    ("model", "args", "times"),
+    [
+        # A fixed size first; then a range to 64, and one to 256.
+        (Mlp, lambda n: (torch.randn(n, 8),), 3),
+        (Pool, lambda n: (torch.randn(n, n + 3, 4), torch.randn(n, 6)), 3),
+    ],
+)
+def test_open_sizes_are_compiled_once_for_a_range(monkeypatch, model, args, times):
+    import beiming._compile
+
+    made, compile = [], beiming._compile.compile
+    monkeypatch.setattr(beiming._compile, "compile", lambda *a, **k: made.append(k.get("dims")) or compile(*a, **k))
+    model = model().eval()
     compiled = torch.compile(model, backend="beiming")
     with torch.inference_mode(), warnings.catch_warnings():
         warnings.simplefilter("error")
-        for n in (3, 5, 2, 5):
-            x = torch.randn(n, 8)
-            agree(compiled(x), model(x))
+        for n in (3, 5, 2, 5, 12, 40, 100, 7):
+            given = args(n)
+            agree(compiled(*given), model(*given))
+    assert len(made) == times and all(made[1:]), made
 
 
 class Unsupported(torch.nn.Module):

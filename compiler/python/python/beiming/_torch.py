@@ -14,7 +14,8 @@ def backend(graph: Any, example_inputs: list[Any], **options: Any) -> Callable[.
     """Compiles a graph that ``torch.compile`` traced: through ``torch.export`` and ONNX. For inference on the CPU.
 
     Parameters and buffers become constants of the compiled code; when one of them changes, the graph is compiled again at its next
-    call. A graph with symbolic sizes is compiled for each set of sizes that it is called with. Where a graph cannot be exported or
+    call. A graph with symbolic sizes is compiled once for a range of them, which grows when a size is past it; where it cannot be, for each
+    set of sizes that it is called with. Where a graph cannot be exported or
     compiled, or wants gradients, a warning says why, naming ops that are not supported, and torch runs that graph itself. Options
     (``torch.compile(..., options={...})``): those of :func:`beiming.compile`, and ``fallback=False`` to raise instead.
     """
@@ -35,6 +36,9 @@ class _Compiled:
         self._fixed = [i for i, x in enumerate(example_inputs) if _is_fixed(x)]
         self._free = [i for i in range(self._count) if i not in set(self._fixed)]
         self._modules: dict[Any, Optional[Module]] = {}
+        #: Symbolic extents: the symbol by position among the free inputs and axis; where each number of the graph is such an extent.
+        self._symbols, self._sizes = _symbolic(graph, self._free)
+        self._open: Optional[tuple[dict[str, int], Module]] = None
         self._seen: list[Any] = []
         #: Why torch runs it, whatever the shapes.
         self._refused = self._why_not(example_inputs)
@@ -72,11 +76,36 @@ class _Compiled:
         seen = [_version(given[i]) for i in self._fixed if not isinstance(given[i], int)]
         if seen != self._seen:
             self._modules.clear()
+            self._open = None
             self._seen = seen
+        if self._symbols:
+            module = self._find_open(given)
+            if module is not None:
+                return module
         key = tuple(x if isinstance(x, int) else x.shape for x in given)
         if key not in self._modules:
             self._modules[key] = self._try(given)
         return self._modules[key]
+
+    def _find_open(self, given: Any) -> Optional[Module]:
+        """The module for a range of sizes that holds these; ``None`` where there is none, which makes each size one of its own."""
+        sizes: dict[str, int] = {}
+        for (at, axis), symbol in self._symbols.items():
+            size = int(given[self._free[at]].shape[axis])
+            # Sizes of 0 and 1 broadcast, and are graphs of their own.
+            if size < 2 or sizes.setdefault(symbol, size) != size:
+                return None
+        if self._open is not None and all(size <= self._open[0][symbol] for symbol, size in sizes.items()):
+            return self._open[1]
+        # Room to grow: twice the size, as a power of two.
+        most = {symbol: max(64, 1 << size.bit_length() + 1) for symbol, size in sizes.items()}
+        try:
+            self._open = most, self._compile(given, most)
+        except Exception:
+            # Not for open sizes: then for each by itself, which says why where that fails, too.
+            self._symbols = {}
+            return None
+        return self._open[1]
 
     def _try(self, given: Any) -> Optional[Module]:
         try:
@@ -93,18 +122,31 @@ class _Compiled:
             self._give_up(f"{type(e).__name__}: {str(e).splitlines()[0] if str(e) else ''}")
         return None
 
-    def _compile(self, given: Any) -> Module:
+    def _compile(self, given: Any, most: Optional[dict[str, int]] = None) -> Module:
+        """Compiles for these sizes, or for symbolic ones up to ``most``."""
         import torch
 
         from ._compile import compile
 
-        part = _Frozen.of(self._graph, {i: given[i] for i in self._fixed}, self._count)
+        part = _Frozen.of(self._graph, {i: given[i] for i in self._fixed}, self._count, self._sizes if most else {})
+        settings, shapes = dict(self._settings), None
+        if most:
+            dims = {symbol: torch.export.Dim(symbol, min=2, max=n) for symbol, n in most.items()}
+            axes: list[dict[int, Any]] = [{} for _ in self._free]
+            for (at, axis), symbol in self._symbols.items():
+                axes[at][axis] = dims[symbol]
+            shapes = {"free": tuple(axes)}
         # Outside of inference mode: its tensors cannot be saved for a graph.
         with torch.inference_mode(False), torch.no_grad():
-            program = torch.export.export(part, tuple(given[i].detach().clone() for i in self._free))
+            program = torch.export.export(part, tuple(given[i].detach().clone() for i in self._free), dynamic_shapes=shapes)
             if _writes(program):
                 raise BeimingError("it writes to its inputs")
-            module = compile(torch_to_onnx(program), **self._settings).module()
+            model = torch_to_onnx(program)
+            if most:
+                largest = max(most.values())
+                names = {d.dim_param for i in model.graph.input for d in i.type.tensor_type.shape.dim if d.dim_param}
+                settings["dims"] = {**{n: (1, most.get(n, largest)) for n in names}, **settings.get("dims", {})}
+            module = compile(model, **settings).module()
         if len(module.inputs) != len(self._free):
             raise BeimingError(f"the exporter kept {len(module.inputs)} of {len(self._free)} inputs")
         return module
@@ -121,7 +163,7 @@ class _Frozen:
     """Makes the module that has some of a graph's inputs inside. (A class in a function: torch is not imported before it is used.)"""
 
     @staticmethod
-    def of(graph: Any, fixed: dict[int, Any], count: int) -> Any:
+    def of(graph: Any, fixed: dict[int, Any], count: int, sizes: dict[int, tuple[int, int]]) -> Any:
         import torch
 
         class Frozen(torch.nn.Module):  # type: ignore[misc, unused-ignore]
@@ -135,9 +177,31 @@ class _Frozen:
             def forward(self, *free: Any) -> Any:
                 rest = iter(free)
                 known = {i: x if isinstance(x, int) else getattr(self, f"fixed{i}") for i, x in fixed.items()}
+                # Numbers that are extents stay so.
+                known.update((i, free[at].shape[axis]) for i, (at, axis) in sizes.items())
                 return self.graph(*[known[i] if i in known else next(rest) for i in range(count)])
 
         return Frozen()
+
+
+def _symbolic(graph: Any, free: list[int]) -> tuple[dict[tuple[int, int], str], dict[int, tuple[int, int]]]:
+    """Which axes of the free inputs are symbolic, by what symbol, and which inputs are such an extent; nothing where an axis is an
+    expression, or a number is an extent of no free input."""
+    import torch
+
+    values = [n.meta.get("example_value") for n in graph.graph.nodes if n.op == "placeholder"]
+    symbols: dict[tuple[int, int], str] = {}
+    for at, i in enumerate(free):
+        for axis, n in enumerate(getattr(values[i], "shape", ())):
+            if isinstance(n, torch.SymInt):
+                symbols[at, axis] = str(n)
+    if not all(s.isidentifier() for s in symbols.values()):
+        return {}, {}
+    places = {symbol: place for place, symbol in symbols.items()}
+    numbers = {i: str(v) for i, v in enumerate(values) if isinstance(v, torch.SymInt)}
+    if not all(s in places for s in numbers.values()):
+        return {}, {}
+    return symbols, {i: places[s] for i, s in numbers.items()}
 
 
 def _is_fixed(x: Any) -> bool:
