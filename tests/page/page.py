@@ -400,7 +400,7 @@ def check(browser: Browser, s: Subject, html: Path, scheme: str) -> None:
         views(page, shots)
     for width in (1000, 700):
         page.set_viewport_size({"width": width, "height": 800})
-        for view in ["graph", "kernels", "code", "memory", "weights"]:
+        for view in page.evaluate("VIEWS_OF.filter(v => v !== 'project' || D.project)"):
             page.click(f"#tabs [data-view={view}]")
             fits(page, f"{view} at {width}")
             if width == 700:
