@@ -80,6 +80,7 @@ pub fn loads_of(kb: &KernelBuilder, root: ExprId) -> Vec<ExprId> {
 }
 
 /// What a load is to the tile; an error where its address is not linear along the tile's axes.
+#[allow(clippy::too_many_arguments)]
 pub fn source(
     cx: &BodyCx,
     plan: &KernelBuilder,
