@@ -7,7 +7,7 @@ use beiming_ir::ops::{Arg, BinaryOp, Body, BodyNode, Op, UnaryOp};
 use beiming_ir::tensor::Tensor;
 use beiming_ir::types::{DType, Dim, Symbols, TensorType};
 
-use DType::{BF16, Bool, F16, F32, I8, I16, I32, U8};
+use DType::{BF16, Bool, F16, F32, I8, I16, I32, I64, U8};
 use support::{lowered, random, simulate};
 
 const CHIPS: [&str; 3] = ["ascend910b1", "ascend310p3", "ascend950"];
@@ -194,6 +194,25 @@ fn masks_and_conversions() {
         }
     }
     all.extend(calls(&group("cast", &[(BF16, &[75])], &[], vec![cast(F16, 100)]), "ascend910b1"));
+    simulate(&all);
+}
+
+/// Whole numbers are compared in f32 where the chip compares no others: exactly, with numbers of up to 24 bits.
+#[test]
+fn comparisons_of_integers() {
+    let mut all = vec![];
+    for chip in CHIPS {
+        for (op, n) in [(BinaryOp::Eq, 45usize), (BinaryOp::Lt, 257), (BinaryOp::Ne, 1)] {
+            all.extend(calls(&group("i32", &[(I32, &[n])], &[2.0], vec![bin(op, 100, 200)]), chip));
+        }
+    }
+    for chip in ["ascend910b1", "ascend950"] {
+        for (op, n) in [(BinaryOp::Eq, 45usize), (BinaryOp::Ge, 257), (BinaryOp::Ne, 3)] {
+            all.extend(calls(&group("i64", &[(I64, &[n])], &[1.0], vec![bin(op, 100, 200)]), chip));
+        }
+        let nodes = vec![cast(Bool, 100), (Op::Select, vec![0, 101, 102])];
+        all.extend(calls(&group("by i64", &[(I64, &[1, 77]), (F32, &[1, 77]), (F32, &[1, 77])], &[], nodes), chip));
+    }
     simulate(&all);
 }
 

@@ -29,7 +29,7 @@ pub enum Instruction {
     RoundInPlace,
 }
 
-use DType::{BF16, F16, F32, I8, I16, I32, U8, U16, U32};
+use DType::{BF16, F16, F32, I8, I16, I32, I64, U8, U16, U32};
 
 /// Types of 2201 and 3510, and of 2002 where they differ.
 const TABLE: &[(Instruction, &[DType], &[DType])] = &[
@@ -44,7 +44,7 @@ const TABLE: &[(Instruction, &[DType], &[DType])] = &[
     (Instruction::RoundInPlace, &[F32], &[]),
 ];
 
-/// Conversions of every generation; those with bf16 need a chip that has it.
+/// Conversions of every generation; those with bf16 need a chip that has it, and 2002 has none of 64-bit numbers.
 const CASTS: &[(DType, DType)] = &[
     (F16, F32),
     (F32, F16),
@@ -58,6 +58,7 @@ const CASTS: &[(DType, DType)] = &[
     (F16, I8),
     (U8, F16),
     (F16, U8),
+    (I64, F32),
 ];
 
 /// True where the chip's vector unit has the instruction in the type.
@@ -68,10 +69,13 @@ pub fn computes(npu: &Npu, instruction: Instruction, dtype: DType) -> bool {
 
 /// True where the chip converts from one type to the other in one instruction.
 pub fn converts(npu: &Npu, from: DType, to: DType) -> bool {
-    CASTS.contains(&(from, to)) && (npu.core.bf16 || (from != BF16 && to != BF16))
+    let long = from == I64 && npu.core.generation == Generation::V2002;
+    CASTS.contains(&(from, to)) && !long && (npu.core.bf16 || (from != BF16 && to != BF16))
 }
 
 /// True where elements of the type can be brought into the unified buffer.
 pub fn moves(npu: &Npu, dtype: DType) -> bool {
-    matches!(dtype, F32 | F16 | I32 | I16 | I8 | U8 | DType::Bool) || (dtype == BF16 && npu.core.bf16)
+    matches!(dtype, F32 | F16 | I32 | I16 | I8 | U8 | DType::Bool)
+        || (dtype == BF16 && npu.core.bf16)
+        || (dtype == I64 && npu.core.generation != Generation::V2002)
 }

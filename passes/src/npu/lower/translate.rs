@@ -10,6 +10,7 @@ use beiming_ir::types::DType;
 
 use super::program::{Program, Right, Step, V, number};
 use crate::lower::builder::KernelBuilder;
+use crate::npu::capability::{Instruction, computes};
 
 /// Translates expressions of one kernel. `load` gives the operand that a load stands for.
 pub struct Translator<'t, 'a, 'k> {
@@ -241,8 +242,18 @@ impl Translator<'_, '_, '_> {
         if boolean {
             x = self.truth(x)?;
         }
-        if matches!(self.program.dtype(x), DType::I8 | DType::U8) {
+        let dtype = self.program.dtype(x);
+        if matches!(dtype, DType::I8 | DType::U8) {
             return Err("comparisons of 8-bit numbers are not written for the vector unit".into());
+        }
+        let family = if op == BinaryOp::Eq { Instruction::CompareEqual } else { Instruction::Compare };
+        if dtype.is_int() && !computes(self.program.npu(), family, dtype) {
+            // Rounding to f32 keeps the order, and numbers of up to 24 bits: on which side of one of those a whole number lies.
+            let small = number.map(|c| c.value.to_f64()).filter(|c| c.abs() < f64::from(1 << 24));
+            let c = small
+                .ok_or_else(|| format!("the vector unit of {} has no `{}` in {dtype}", self.program.npu().name, op.name()))?;
+            let x = self.program.cast(DType::F32, x)?;
+            return self.program.compare(op, x, Right::Number(super::program::number(DType::F32, c)));
         }
         self.program.compare(op, x, right)
     }
@@ -290,7 +301,7 @@ impl Translator<'_, '_, '_> {
             v = p.cast(DType::F16, v)?;
         }
         if to == DType::Bool {
-            if p.dtype(v) == DType::I32 || p.dtype(v) == DType::I16 {
+            if matches!(p.dtype(v), DType::I64 | DType::I32 | DType::I16) {
                 v = p.cast(DType::F32, v)?;
             }
             let zero = Right::Number(number(p.dtype(v), 0.0));

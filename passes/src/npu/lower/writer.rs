@@ -112,7 +112,7 @@ pub fn source(
         return Err("reads across rows (transpositions) are not tiled for the vector unit yet".into());
     }
     let dtype = from.dtype;
-    if step.is(0) && matches!(dtype, DType::Bool | DType::I8 | DType::U8) {
+    if step.is(0) && matches!(dtype, DType::Bool | DType::I8 | DType::U8 | DType::I64) {
         return Err(format!("broadcast of {dtype} is not written for the vector unit"));
     }
     let negative = |d: &Dim| d.range(cx.symbols).lo < 0;
@@ -185,9 +185,10 @@ impl Writer<'_, '_> {
                 continue;
             }
             let around = self.kb.come_from(program.nodes[v]);
-            let narrow = program.steps[v].0.args().iter().any(|a| operand_of(*a).is_some() && program.dtype(*a).size() == 1);
+            let narrow =
+                program.steps[v].0.args().iter().any(|a| operand_of(*a).is_some() && matches!(program.dtype(*a).size(), 1 | 8));
             if narrow && extent.compares {
-                // Bytes cannot be filled: what lies behind them is zero in their converted form.
+                // Bytes and 64-bit numbers cannot be filled: what lies behind them is zero in their converted form.
                 let dtype = program.dtype(v);
                 let s = tile::each(self.kb, run(extent.whole), place(v), |kb, _| kb.number(dtype, 0.0));
                 self.body.push(s);
@@ -327,7 +328,7 @@ impl Writer<'_, '_> {
                 self.body.push(st);
             }
         }
-        if compares && s.dtype.size() > 1 {
+        if compares && matches!(s.dtype.size(), 2 | 4) {
             // Comparisons read whole repeats: what lies behind the tile's elements is zero.
             let behind = if rows.is_some() { count } else { tile::round_up(self.kb, count, block) };
             self.fill(t, s.dtype, behind, whole);
