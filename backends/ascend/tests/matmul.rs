@@ -1,4 +1,4 @@
-//! Products on the cube cores, with what is fused around them, on the generations that have a fixpipe.
+//! Products on the cube cores, with what is fused around them.
 
 mod support;
 
@@ -71,10 +71,31 @@ fn with_neighbours() {
 /// What a reader of the emitted code sees.
 #[test]
 fn spelling() {
-    for chip in CHIPS {
+    for chip in ["ascend910b1", "ascend950", "ascend310p3"] {
         let made = calls("matmul", &[(F16, &[100, 96]), (F16, &[96, 130])], &[], vec![matmul(F16)], chip);
         let npu = beiming_ir::target::npu::Npu::by_name(chip).expect("a known chip");
         let text = beiming_ascend::emit::kernel(&made[0].kernel, &npu).expect("a spelling");
         insta::assert_snapshot!(format!("matmul_f16__{chip}"), text);
     }
+}
+
+/// Cores with both units: operands and results go through the unified buffer.
+#[test]
+fn on_coupled_cores() {
+    let mut all = vec![];
+    for (m, k, n) in [(1usize, 1usize, 2usize), (7, 33, 5), (31, 32, 33), (48, 80, 64), (70, 150, 50)] {
+        for out in [F32, F16] {
+            let made = calls("matmul", &[(F16, &[m, k]), (F16, &[k, n])], &[], vec![matmul(out)], "ascend310p3");
+            let unit = made[0].kernel.npu.as_ref().map(|n| n.unit);
+            assert_eq!(unit, Some(beiming_ir::kernel::Unit::Cube));
+            all.extend(made);
+        }
+    }
+    let turn = |perm: &[usize]| Op::Transpose { perm: perm.to_vec() };
+    let right = vec![(turn(&[1, 0]), vec![101]), (Op::MatMul { out: F32 }, vec![100, 0])];
+    all.extend(calls("right turned", &[(F16, &[19, 40]), (F16, &[21, 40])], &[], right, "ascend310p3"));
+    let left = vec![(turn(&[1, 0]), vec![100]), (Op::MatMul { out: F32 }, vec![0, 101])];
+    all.extend(calls("left turned", &[(F16, &[40, 19]), (F16, &[40, 21])], &[], left, "ascend310p3"));
+    all.extend(calls("batch", &[(F16, &[2, 3, 5, 20]), (F16, &[3, 20, 18])], &[], vec![matmul(F32)], "ascend310p3"));
+    simulate(&all);
 }

@@ -11,10 +11,10 @@ const L2_LINE: u64 = 512;
 pub fn copy_pipe(from: Space, to: Space) -> Option<Pipe> {
     Some(match (from, to) {
         (Space::Memory, Space::Ub | Space::L1) => Pipe::Mte2,
-        (Space::Ub, Space::Memory) => Pipe::Mte3,
+        (Space::Ub, Space::Memory | Space::L1) => Pipe::Mte3,
         (Space::L1, Space::L0A | Space::L0B) => Pipe::Mte1,
         (Space::L0C, Space::Memory) => Pipe::Fix,
-        (Space::Ub, Space::Ub) => Pipe::V,
+        (Space::Ub | Space::L0C, Space::Ub) => Pipe::V,
         _ => return None,
     })
 }

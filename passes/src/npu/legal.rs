@@ -63,6 +63,10 @@ pub fn check(k: &Kernel, npu: &Npu) -> Result<(), String> {
         let (from, to) = (k.buffer(src.buffer).space, k.buffer(dst.buffer).space);
         match copy_pipe(from, to) {
             None => wrong = Some(format!("no path leads from {} to {}", name(from), name(to))),
+            // Only where both units share a core.
+            Some(_) if npu.core.cross_core && matches!((from, to), (Space::Ub, Space::L1) | (Space::L0C, Space::Ub)) => {
+                wrong = Some(format!("no path leads from {} to {} on {}", name(from), name(to), npu.name));
+            }
             Some(Pipe::Fix) if !npu.core.fixpipe => wrong = Some(format!("{} has no fixpipe", npu.name)),
             _ => {}
         }

@@ -111,6 +111,13 @@ fn hand_over(k: &Kernel, body: &mut Vec<Stmt>, b: BufId, flag: u8) -> Result<boo
         };
     };
     let name = &k.buffer(b).name;
+    if (from, k.buffer(b).space) == (Pipe::Mte3, Space::L1) {
+        // No queue leads from the unified buffer to L1: all pipes meet.
+        let wait = |reason: String| Stmt::Wait { buffers: vec![b], handover: None, reason };
+        body.insert(end + 1, wait(format!("{name} is free again")));
+        body.insert(filled + 1, wait(format!("{name} is complete")));
+        return Ok(false);
+    }
     let across = k.buffer(b).space == Space::Memory;
     let wait = |from, to, signal, flag: u8, reason: String| {
         let flag = across.then_some(flag);

@@ -70,14 +70,34 @@ void copy_out(uint8_t* dst, const Window& src, uint32_t blocks, uint64_t bytes, 
     in.spend(double(blocks * bytes) / in.in().machine().chip().ub_to_gm);
 }
 
-void copy_within(const Window& dst, const Window& src, uint64_t bytes, Site site) {
-    Instruction in(Pipe::V, site);
+void copy_within(const Window& dst, const Window& src, uint32_t blocks, uint64_t bytes, uint64_t src_gap, uint64_t dst_gap, Site site) {
+    bool out = dst.space == Space::L1;
+    Instruction in(out ? Pipe::MTE3 : Pipe::V, site);
+    const Chip& chip = in.in().machine().chip();
+    if (out && chip.generation != 2002) return in.find(Kind::Limit, "no path leads from the unified buffer to L1");
     in.reaches(src, Space::UB);
+    if (!out) in.reaches(dst, Space::UB);
+    check_range(in, "blockCount", blocks, 4095);
+    check_range(in, "blockLen in blocks", bytes / CELL, 65535);
+    for (uint32_t b = 0; b < blocks; b++) {
+        auto* from = in.touch(src, b * (bytes + src_gap), bytes, false);
+        auto* to = in.touch(dst, b * (bytes + dst_gap), bytes, true);
+        if (from && to) std::memmove(to, from, bytes);
+    }
+    in.spend(double(blocks * bytes) / (out ? chip.ub_to_gm : chip.simple_16 * 2));
+}
+
+void copy_accumulators(const Window& dst, const Window& src, uint64_t bytes, bool squares, Site site) {
+    Instruction in(Pipe::V, site);
+    const Chip& chip = in.in().machine().chip();
+    if (chip.generation != 2002) return in.find(Kind::Limit, "accumulators do not come to the unified buffer through the vector unit");
+    if (!squares) return in.find(Kind::Limit, "accumulators are copied to the unified buffer in squares (BLOCK_MODE_MATRIX)");
+    in.reaches(src, Space::L0C);
     in.reaches(dst, Space::UB);
-    auto* from = in.touch(src, 0, bytes, false);
+    auto* from = in.touch(src, 0, bytes, false, 1024);
     auto* to = in.touch(dst, 0, bytes, true);
-    if (from && to) std::memmove(to, from, bytes);
-    in.spend(double(bytes) / (in.in().machine().chip().simple_16 * 2));
+    if (from && to) std::memcpy(to, from, bytes);
+    in.spend(double(bytes) / chip.l0c_to_gm);
 }
 
 void copy_in_padded(const Window& dst, const uint8_t* src, const AscendC::DataCopyExtParams& p, const Padding& pad, Site site) {

@@ -39,6 +39,21 @@ pub fn write(w: &mut Writer, vars: &[(VarId, ExprId)], dst: &Element, src: &Elem
     }
 }
 
+/// Writes a copy of rows of whole blocks within the unified buffer.
+pub fn within(w: &mut Writer, vars: &[(VarId, ExprId)], dst: &Element, src: &Element) -> Result<(), String> {
+    let p = parts(w, vars, dst, src)?;
+    let size = w.k.buffer(dst.buffer).dtype.size() as i64;
+    let blocks = |t: &Text| t.known().filter(|n| n * size % 32 == 0).map(|n| n * size / 32);
+    let (Some((_, rows)), Some(width), Some(to), Some(from)) = (&p.rows, blocks(&p.width), blocks(&p.dst.1), blocks(&p.src.1))
+    else {
+        return Err("a copy within the unified buffer of other than rows of whole blocks".into());
+    };
+    let count = if rows.known().is_some() { rows.s.clone() } else { format!("static_cast<uint16_t>({})", rows.s) };
+    let (to_at, from_at) = (at(w, dst.buffer, &p.dst.0), at(w, src.buffer, &p.src.0));
+    w.line(&format!("DataCopy({to_at}, {from_at}, DataCopyParams({count}, {width}, {}, {}));", from - width, to - width));
+    Ok(())
+}
+
 fn parts(w: &Writer, vars: &[(VarId, ExprId)], dst: &Element, src: &Element) -> Result<Parts, String> {
     let (rows, (lane, width)) = match vars {
         [c] => (None, *c),

@@ -234,6 +234,22 @@ fn limits(w: &Writer, guard: ExprId, vars: [VarId; 2], there: &mut [Text; 2]) ->
     }
 }
 
+/// A matrix that lies in fractals on both sides: from the unified buffer to L1, or from the accumulators to the unified buffer.
+pub fn fractals(w: &mut Writer, dst: &Element, src: &Element) -> Result<(), String> {
+    let from_acc = w.k.buffer(src.buffer).space == Space::L0C;
+    let [rows, columns] = extents(w, if from_acc { src.buffer } else { dst.buffer })?;
+    let (to, from) = (w.name(dst.buffer), w.name(src.buffer));
+    let line = if from_acc {
+        let squares = rows / SIDE * (columns / SIDE);
+        let enhanced = "DataCopyEnhancedParams{BlockMode::BLOCK_MODE_MATRIX}";
+        format!("DataCopy({to}, {from}, DataCopyParams(1, {squares}, 0, 0), {enhanced});")
+    } else {
+        format!("DataCopy({to}, {from}, {});", rows * columns)
+    };
+    w.line(&line);
+    Ok(())
+}
+
 /// A load from L1 into an operand buffer.
 pub fn to_l0(w: &mut Writer, vars: &[(VarId, ExprId)], dst: &Element, src: &Element) -> Result<(), String> {
     let [(vi, _), (vj, _)] = vars else { return Err("a load over other than two axes".into()) };

@@ -261,7 +261,8 @@ impl<'k> Writer<'k> {
                 continue;
             }
             let ty = self.element(b)?;
-            self.line(&format!("TBuf<TPosition::VECCALC> {}Buffer;", local.name));
+            let position = if local.space == Space::L1 { "A1" } else { "VECCALC" };
+            self.line(&format!("TBuf<TPosition::{position}> {}Buffer;", local.name));
             self.line(&format!("pipe.InitBuffer({}Buffer, {bytes});", local.name));
             self.line(&format!("LocalTensor<{ty}> {0} = {0}Buffer.Get<{ty}>();", local.name));
         }
@@ -439,6 +440,9 @@ impl<'k> Writer<'k> {
             Stmt::Copy { vars, dst, src, fill } => {
                 let (from, to) = (self.k.buffer(src.buffer).space, self.k.buffer(dst.buffer).space);
                 match copy_pipe(from, to) {
+                    Some(Pipe::Mte3) if to == Space::L1 => cube::fractals(self, dst, src),
+                    Some(Pipe::V) if from == Space::L0C => cube::fractals(self, dst, src),
+                    Some(Pipe::V) => copy::within(self, vars, dst, src),
                     Some(Pipe::Mte2 | Pipe::Mte3) if from == Space::Ub || to == Space::Ub => {
                         copy::write(self, vars, dst, src, *fill)
                     }

@@ -78,6 +78,9 @@ pub struct Place {
 
 /// Lowers `root`, the product `anchor` itself or a conversion of it that the fixpipe does, into `dst`.
 pub fn lower(cx: &mut BodyCx, npu: &Npu, anchor: usize, root: Arg, dst: Operand) -> Result<(), String> {
+    if !npu.core.fixpipe {
+        return super::coupled::lower(cx, npu, anchor, root, dst);
+    }
     let out = cx.ty(root).dtype;
     let p = plan(cx, npu, anchor, out)?;
     let mut kb = KernelBuilder::new(cx.symbols, &p.grid());
@@ -97,9 +100,6 @@ pub fn plan(cx: &mut BodyCx, npu: &Npu, anchor: usize, out: DType) -> Result<Pla
     let node = cx.body.nodes[anchor].clone();
     let Op::MatMul { .. } = node.op else { return Err("no matrix product".into()) };
     let operand = cx.ty(node.args[0]).dtype;
-    if !npu.core.fixpipe {
-        return Err(format!("results of the cube unit of {} leave through the vector unit, which is not written yet", npu.name));
-    }
     let mode = npu.core.cube_mode(operand).filter(|m| m.accumulator == DType::F32);
     let Some(mode) = mode.copied().filter(|_| matches!(operand, DType::F16 | DType::BF16 | DType::F32)) else {
         return Err(format!("products of {operand} are not written for the cube unit of {}", npu.name));

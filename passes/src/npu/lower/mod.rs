@@ -7,6 +7,7 @@
 
 mod attention;
 mod boxes;
+mod coupled;
 mod dense;
 mod epilogue;
 mod gather;

@@ -11,6 +11,15 @@ struct DataCopyParams {
     DataCopyParams(uint16_t count, uint16_t len, uint16_t src, uint16_t dst) : blockCount(count), blockLen(len), srcStride(src), dstStride(dst) {}
 };
 
+enum class BlockMode : uint8_t { BLOCK_MODE_NORMAL, BLOCK_MODE_MATRIX, BLOCK_MODE_VECTOR };
+
+// How accumulators come to the unified buffer.
+struct DataCopyEnhancedParams {
+    BlockMode blockMode = BlockMode::BLOCK_MODE_NORMAL;
+    DataCopyEnhancedParams() = default;
+    explicit DataCopyEnhancedParams(BlockMode mode) : blockMode(mode) {}
+};
+
 struct DataCopyExtParams {
     uint16_t blockCount = 1;
     uint32_t blockLen = 0;  // bytes
@@ -41,7 +50,8 @@ struct Padding {
 
 void copy_in(const Window& dst, const uint8_t* src, uint32_t blocks, uint64_t bytes, uint64_t src_gap, uint64_t dst_gap, Site site);
 void copy_out(uint8_t* dst, const Window& src, uint32_t blocks, uint64_t bytes, uint64_t src_gap, uint64_t dst_gap, Site site);
-void copy_within(const Window& dst, const Window& src, uint64_t bytes, Site site);
+void copy_within(const Window& dst, const Window& src, uint32_t blocks, uint64_t bytes, uint64_t src_gap, uint64_t dst_gap, Site site);
+void copy_accumulators(const Window& dst, const Window& src, uint64_t bytes, bool squares, Site site);
 void copy_in_padded(const Window& dst, const uint8_t* src, const AscendC::DataCopyExtParams& p, const Padding& pad, Site site);
 void copy_out_padded(uint8_t* dst, const Window& src, const AscendC::DataCopyExtParams& p, Site site);
 // A count of bytes that a plain copy moves: whole blocks of 32; the rest is silently left out, and found.
@@ -69,9 +79,18 @@ template <class T> void DataCopy(const GlobalTensor<T>& dst, const LocalTensor<T
     sim::copy_out(reinterpret_cast<uint8_t*>(dst.GetPhyAddr()), src.window(), p.blockCount, p.blockLen * 32ull, p.srcStride * 32ull, p.dstStride * 32ull, site);
 }
 
-// Within the unified buffer; the vector unit does it.
+// Within the unified buffer; the vector unit does it. To L1, where both are of one core, the copy out does.
 template <class T> void DataCopy(const LocalTensor<T>& dst, const LocalTensor<T>& src, uint32_t count, sim::Site site = sim::Site::here()) {
-    sim::copy_within(dst.window(), src.window(), sim::whole_blocks(uint64_t(count) * sizeof(T), sim::Pipe::V, site), site);
+    sim::copy_within(dst.window(), src.window(), 1, sim::whole_blocks(uint64_t(count) * sizeof(T), sim::Pipe::V, site), 0, 0, site);
+}
+
+template <class T> void DataCopy(const LocalTensor<T>& dst, const LocalTensor<T>& src, const DataCopyParams& p, sim::Site site = sim::Site::here()) {
+    sim::copy_within(dst.window(), src.window(), p.blockCount, p.blockLen * 32ull, p.srcStride * 32ull, p.dstStride * 32ull, site);
+}
+
+// Accumulators, in squares of 16 x 16.
+inline void DataCopy(const LocalTensor<float>& dst, const LocalTensor<float>& src, const DataCopyParams& p, const DataCopyEnhancedParams& mode, sim::Site site = sim::Site::here()) {
+    sim::copy_accumulators(dst.window(), src.window(), uint64_t(p.blockCount) * p.blockLen * 1024, mode.blockMode == BlockMode::BLOCK_MODE_MATRIX, site);
 }
 
 template <class T>
