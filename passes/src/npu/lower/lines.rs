@@ -9,18 +9,21 @@ use beiming_ir::types::Dim;
 /// Bytes of a line of the data cache.
 const LINE: i64 = 64;
 
-/// True where every tile that the grid deals out starts on a line.
+/// True where every tile that the grid deals out starts on a line, and so do its rows where the grid cuts rows.
 pub fn apart(k: &Kernel) -> bool {
     let mut apart = true;
     visit(&k.body, &mut |s| {
-        let Stmt::Copy { dst, .. } = s else { return };
+        let Stmt::Copy { vars, dst, .. } = s else { return };
         let b = k.buffer(dst.buffer);
         if b.space != Space::Memory {
             return;
         }
+        let along = |v: VarId| dst.index.iter().try_fold(0, |sum, e| Some(sum + coefficient(k, *e, v)?));
+        let on_line = |c: i64| c * b.dtype.size() as i64 % LINE == 0;
+        let rows: Vec<Option<i64>> = vars[..vars.len().saturating_sub(1)].iter().map(|(v, _)| along(*v)).collect();
         for (v, _) in k.grid.iter().enumerate().filter(|(_, d)| !d.is(1) && !d.is(0)) {
-            let by = dst.index.iter().try_fold(0, |sum, e| Some(sum + coefficient(k, *e, VarId(v as u32))?));
-            apart &= by.is_some_and(|c| c * b.dtype.size() as i64 % LINE == 0);
+            let by = along(VarId(v as u32));
+            apart &= by.is_some_and(|c| on_line(c) && rows.iter().all(|r| r.is_some_and(|r| c == 0 || c >= r || on_line(r))));
         }
     });
     apart
