@@ -64,7 +64,7 @@ pub fn analyse(k: &Kernel) -> Vec<Facts> {
                 f.loads = true;
                 f.unguarded |= el.guard.is_none();
                 f.nonneg = false;
-                f.cost += 1;
+                f.cost = f.cost.saturating_add(1);
                 f
             }
             Expr::Unary(op, a) => {
@@ -89,13 +89,13 @@ pub fn analyse(k: &Kernel) -> Vec<Facts> {
                 let n = all[a.index()].nonneg && all[b.index()].nonneg;
                 let mut f = join(&[*c, *a, *b]);
                 f.nonneg = n;
-                f.cost += 1;
+                f.cost = f.cost.saturating_add(1);
                 f
             }
             Expr::Cast(_, a) | Expr::Bitcast(_, a) => {
                 let mut f = join(&[*a]);
                 f.nonneg = false;
-                f.cost += 1;
+                f.cost = f.cost.saturating_add(1);
                 f
             }
         };

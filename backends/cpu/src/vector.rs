@@ -62,7 +62,7 @@ impl Gen<'_, '_> {
         let mut shape = Shape { n, parts, sums: vec![] };
         let known = ll.known(extent);
         let vectors = known.map(|e| e.div_euclid(n as i64) + 1);
-        let straight = vectors.is_some_and(|v| register || v * i64::from(cost.max(4)) <= STRAIGHT_LIMIT);
+        let straight = vectors.is_some_and(|v| register || v.saturating_mul(i64::from(cost.max(4))) <= STRAIGHT_LIMIT);
         if let (true, Some(extent)) = (straight, known) {
             self.start(&mut shape, var, body)?;
             return self.straight(var, extent, body, &mut shape);
@@ -94,7 +94,7 @@ impl Gen<'_, '_> {
         for_stmts(body, &mut |s| match s {
             Stmt::Vector { dst, value, .. } => {
                 see(dst);
-                cost += 1 + self.facts[value.index()].cost;
+                cost = cost.saturating_add(1).saturating_add(self.facts[value.index()].cost);
                 let mut stack = vec![*value];
                 while let Some(e) = stack.pop() {
                     if self.uniform(e, var) || seen.contains(&e) {
