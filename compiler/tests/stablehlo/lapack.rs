@@ -44,6 +44,13 @@ fn factors_are_those_of_lapack() {
             near(0, z2, "[[(-5.0, 0.0), (0.0, 0.6)], [(0.5882352941176471, -0.35294117647058826), (0.8, 0.0)]]"),
         ),
         (
+            "the longest column first",
+            call("dgeqp3", "", &[("[[1.0, 0.0], [0.0, 2.0]]", "2x2xf64"), ("0", "2xi32")], &["2x2xf64", "2xi32", "2xf64"]),
+            near(0, "2x2xf64", "[[-2.0, 0.0], [1.0, -1.0]]")
+                + "  check.expect_eq_const %r#1, dense<[2, 1]> : tensor<2xi32>\n"
+                + &near(2, "2xf64", "[1.0, 0.0]"),
+        ),
+        (
             "Hessenberg form",
             call(
                 "dgehrd",
