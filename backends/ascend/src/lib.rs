@@ -7,7 +7,8 @@
 //! of `Kernel::params`, in order, each buffer at least 32-byte aligned; `dims` is an array of `int64_t` in global memory, the
 //! values of `Kernel::symbols` in order (not read where there are none, and may be null then). Grid points are dealt out to
 //! however many cores the launch names: `min(points, cores)` is right, where cores are the vector cores of the chip for
-//! `Unit::Vector` and its cube cores for `Unit::Cube`. A grid of zero points is not launched.
+//! `Unit::Vector` and its cube cores for `Unit::Cube` and `Unit::Mix`, the latter each with its two vector cores. The parameter
+//! that is the workspace (`OnNpu::workspace`) needs no content and keeps none. A grid of zero points is not launched.
 //!
 //! The simulator is the C++ under `sim`: kernels include its `kernel_operator.h` instead of CANN's. No line of it has been held
 //! against an NPU.

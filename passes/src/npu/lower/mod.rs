@@ -2,8 +2,8 @@
 //! a core. Every statement is one instruction of Ascend C or one copy; `sync` then makes the order between the pipes explicit.
 //!
 //! A group is taken by its family (`stream`: elementwise, `rows`: softmax, normalisations and reductions along rows,
-//! `matmul`: products) or refused with the reason; what is refused runs on the host's CPU in
-//! the same plan.
+//! `matmul`: products, `mixed`: with what follows them, `coupled`: on cores with both units, `attention`) or refused with the
+//! reason; what is refused runs on the host's CPU in the same plan.
 
 mod attention;
 mod boxes;
