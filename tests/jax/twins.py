@@ -117,7 +117,8 @@ def idiom(beiming, folder, name):
 
 INTRODUCTION = """# Models from JAX beside their ONNX twins
 
-Written by `make bench-jax` on {day}; not edited by hand. One thread of the machine that runs it.
+Written by `make bench-jax` on {day}; not edited by hand. One thread of a machine of {cores} cores that had a load of {load:.0f}
+when it began.
 
 ## Models
 
@@ -132,7 +133,8 @@ random, those of the ONNX models others.
 READING = """
 ## Reading
 
-Wall time of the reading stage, least of {times}: a training step of ResNet-50 at full size, and modules that are mostly constants.
+Wall time of the reading stage, least of {times}: a training step of ResNet-50 at full size, and modules that are mostly constants,
+which stay where they lie in a file of `jax.export`.
 
 | what | MB | ms | MB/s |
 |---|--:|--:|--:|
@@ -179,8 +181,8 @@ def main():
     p.add_argument("--table", type=pathlib.Path)
     p.add_argument("--rounds", type=int, default=7)
     p.add_argument("names", nargs="*")
-    a = p.parse_args()
-    out = INTRODUCTION.format(day=datetime.date.today(), rounds=a.rounds)
+    a = p.parse_intermixed_args()
+    out = INTRODUCTION.format(day=datetime.date.today(), rounds=a.rounds, cores=os.cpu_count(), load=os.getloadavg()[0])
     print(out, end="")
     with tempfile.TemporaryDirectory() as folder:
         folder = pathlib.Path(folder)
