@@ -38,7 +38,8 @@ fn the_fixed_subset() {
     check(&all, 0.9);
 }
 
-/// All kernels, several places each: minutes. `BEIMING_MUTATION` names the file for the table.
+/// All kernels, three places each (or `BEIMING_MUTATION_PLACES`): minutes. `BEIMING_MUTATION` names the file for the table,
+/// `BEIMING_MUTATION_CASE` limits the run to cases whose name holds it.
 #[test]
 fn everything() {
     let Some(path) = std::env::var_os("BEIMING_MUTATION") else {
@@ -46,6 +47,7 @@ fn everything() {
         return;
     };
     let operators = operators::all();
+    let places = std::env::var("BEIMING_MUTATION_PLACES").ok().and_then(|n| n.parse().ok()).unwrap_or(3);
     let only = std::env::var("BEIMING_MUTATION_CASE").ok();
     let mut work: Vec<support::Call> = vec![];
     let mut seen = BTreeSet::new();
@@ -62,7 +64,7 @@ fn everything() {
                 while let Some((i, call)) =
                     Some(next.fetch_add(1, std::sync::atomic::Ordering::Relaxed)).and_then(|i| Some((i, work.get(i)?)))
                 {
-                    let found = mutants(call, &operators, 3);
+                    let found = mutants(call, &operators, places);
                     done.lock().expect("no panic under the lock").push((i, found));
                 }
             });
