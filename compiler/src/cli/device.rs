@@ -42,6 +42,15 @@ impl FromStr for Choice {
 }
 
 impl Args {
+    /// Where the simulator lies, if that is the device of an artifact.
+    #[cfg(feature = "compile")]
+    pub fn simulator(&self, module: &Module) -> Result<Option<PathBuf>> {
+        match (&module.manifest().device, self.device) {
+            (Some(about), Some(Choice::Sim)) => simulator(&about.target).map(Some),
+            _ => Ok(None),
+        }
+    }
+
     /// A session where the arguments say.
     pub fn start(&self, path: &Path, module: &Arc<Module>, options: Options) -> Result<Session> {
         let Some(about) = &module.manifest().device else {

@@ -47,6 +47,8 @@ mod inspect_model;
 mod model;
 #[cfg(feature = "compile")]
 mod progress;
+#[cfg(feature = "compile")]
+mod simulated;
 
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::process::ExitCode;

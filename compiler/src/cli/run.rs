@@ -44,7 +44,11 @@ pub fn run(args: &Args) -> Result<Exit> {
     if let Some(path) = &args.save_inputs {
         npz::write(path, &views)?;
     }
+    #[cfg(feature = "compile")]
+    let started = std::time::Instant::now();
     let outputs = s.run(&views).map_err(|e| Failure::runtime(&args.artifact, &e))?;
+    #[cfg(feature = "compile")]
+    let seconds = started.elapsed().as_secs_f64();
     let names = module.outputs().iter().map(|p| p.name.as_str());
     let named: Vec<(&str, TensorView<'_>)> = names.zip(outputs.iter().map(|t| t.view())).collect();
     if let Some(path) = &args.outputs {
@@ -52,8 +56,15 @@ pub fn run(args: &Args) -> Result<Exit> {
     }
     if args.json {
         let list: Vec<_> = named.iter().map(|(n, t)| summary(n, t)).collect::<Result<_>>()?;
-        output::print_json(&json!({ "outputs": list }))?;
-    } else if args.outputs.is_none() {
+        #[cfg_attr(not(feature = "compile"), expect(unused_mut))]
+        let mut document = json!({ "outputs": list });
+        #[cfg(feature = "compile")]
+        if let Some(kernels) = simulated(args, &module)? {
+            document["simulator"] = json!({ "kernels": kernels, "seconds": seconds });
+        }
+        return output::print_json(&document).map(|()| Exit::Ok);
+    }
+    if args.outputs.is_none() {
         for (n, t) in &named {
             let s = summary(n, t)?;
             let first: Vec<String> = s["first"].as_array().into_iter().flatten().map(ToString::to_string).collect();
@@ -61,7 +72,21 @@ pub fn run(args: &Args) -> Result<Exit> {
             output::print(&format!("{n}: {}{:?}\n  {stats}\n  [{}, ..]\n", t.dtype, t.shape, first.join(", ")))?;
         }
     }
+    #[cfg(feature = "compile")]
+    if let Some(kernels) = simulated(args, &module)? {
+        output::print(&super::simulated::text(&kernels, seconds))?;
+    }
     Ok(Exit::Ok)
+}
+
+/// What the simulator says of its kernels, if it was the device.
+#[cfg(feature = "compile")]
+fn simulated(
+    args: &Args,
+    module: &beiming_runtime::Module,
+) -> Result<Option<std::collections::BTreeMap<String, super::simulated::Kernel>>> {
+    let root = args.device.simulator(module)?;
+    Ok(root.and_then(|r| super::simulated::report(&r)).map(|r| super::simulated::kernels(&r, &args.artifact)))
 }
 
 /// What an output holds, in a few numbers.
