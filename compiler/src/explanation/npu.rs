@@ -116,7 +116,7 @@ fn one(k: &Kernel, launches: usize, npu: &Npu, model: &CostModel<'_>) -> Option<
 fn count(steps: &[Step], out: &mut [usize]) {
     for s in steps {
         match s {
-            Step::Launch(l) => out.iter_mut().nth(l.kernel as usize).into_iter().for_each(|n| *n += 1),
+            Step::Launch(l) => out.get_mut(l.kernel as usize).into_iter().for_each(|n| *n += 1),
             Step::If { then, otherwise, .. } => {
                 count(then, out);
                 count(otherwise, out);
