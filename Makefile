@@ -8,7 +8,7 @@ export BEIMING_PYTHON := $(CURDIR)/$(PY)
 # Real models for the tests of the importer: those that setup collects, and those of `make models` where they are.
 export BEIMING_MODELS := $(CURDIR)/build/models
 
-.PHONY: all setup build demo test test-acl mutation ascend-predictions test-page test-jax bench bench-jax sim-models kunpeng bless lint models runtime runtime-aarch64 wheel wheel-runtime test-python clean
+.PHONY: all setup build demo test test-acl mutation ascend-predictions test-page test-jax bench bench-jax sim-models kunpeng fuzz bless lint models runtime runtime-aarch64 wheel wheel-runtime test-python clean
 
 all: build
 
@@ -34,7 +34,7 @@ demo: build runtime-aarch64
 test: setup runtime runtime-aarch64
 	cargo test -q
 	cargo test -q -p beiming-runtime --features ascend --test acl
-	cargo test -q -p beiming-cpu -p beiming -p beiming-tests
+	cargo test -q -p beiming-cpu -p beiming -p beiming-tests -p beiming-fuzz
 	scripts/test_python.sh dev
 
 # Emitted host code against the ACL headers of the Python package torch-npu. Not a part of test: it fetches 44 MB.
@@ -100,6 +100,10 @@ kunpeng: build runtime-aarch64
 conformance: setup
 	@test -n "$(CONFORMANCE)" || { echo "make conformance CONFORMANCE=folder"; exit 2; }
 	cargo run --release -p beiming-tests --bin conformance -- $(CONFORMANCE) --table docs/conformance.md
+
+# Both readers of StableHLO under a fuzzer, an hour each: make fuzz [SECONDS=3600] [CONFORMANCE=folder of the open cases].
+fuzz: setup
+	CONFORMANCE=$(CONFORMANCE) scripts/fuzz.sh $(SECONDS)
 
 # Accepts what the compiler makes of the cases now as the snapshots; read the diff before you commit it.
 bless: setup

@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 use toml::{Table, Value};
 
 /// Crate, and the crates of ours that it may depend on.
-const ARROWS: [(&str, &[&str]); 8] = [
+const ARROWS: [(&str, &[&str]); 9] = [
     ("beiming-ir", &[]),
     ("beiming-passes", &["beiming-ir"]),
     ("beiming-cpu", &["beiming-ir"]),
@@ -17,6 +17,7 @@ const ARROWS: [(&str, &[&str]); 8] = [
     // A caller like the command line: a model in, an artifact out, an artifact run.
     ("beiming-python", &["beiming-runtime", "beiming"]),
     ("beiming-tests", &["beiming-ir", "beiming-passes", "beiming-cpu", "beiming-runtime", "beiming"]),
+    ("beiming-fuzz", &["beiming-ir", "beiming"]),
 ];
 
 /// Arrows of tests alone: the crate itself keeps to those above. Ascend kernels are taken from a graph to the simulator, which

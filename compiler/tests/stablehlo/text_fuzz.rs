@@ -1,5 +1,5 @@
-//! No text makes the reader panic, hang or reserve much more memory than the text has: random bytes, and files of the corpus
-//! with random changes. `cargo test` tries a few; `BOLERO_RANDOM_ITERATIONS` and `BOLERO_RANDOM_TEST_TIME_MS` say how many.
+//! No text makes the reader panic, hang or reserve much more memory than the text has: files with random changes. Text that a fuzzer
+//! makes up is in `tests/fuzz`. `cargo test` tries a few; `BOLERO_RANDOM_ITERATIONS` and `BOLERO_RANDOM_TEST_TIME_MS` say how many.
 
 use beiming::import::stablehlo::text;
 
@@ -98,11 +98,6 @@ fn try_text(source: &[u8]) {
             }
         }
     }
-}
-
-#[test]
-fn random_bytes() {
-    bolero::check!().with_iterations(300).for_each(|bytes: &[u8]| try_text(bytes));
 }
 
 #[test]
