@@ -217,6 +217,11 @@ impl Graph {
         &self.values
     }
 
+    /// The source of a node, to be said anew.
+    pub fn loc_mut(&mut self, n: NodeId) -> &mut Loc {
+        &mut self.nodes[n.index()].loc
+    }
+
     /// A node.
     pub fn node(&self, n: NodeId) -> &Node {
         &self.nodes[n.index()]

@@ -11,7 +11,7 @@ use beiming::cli::debug as cli;
 use beiming::cli::diagnostic::Diagnostic;
 use beiming::cli::failure::{Exit, Failure};
 use beiming::debug::reference::{self, Reference};
-use beiming::debug::{self, Against, DebugError, GraphSource, Maker, OnnxSource, Tolerance, Values};
+use beiming::debug::{self, Against, DebugError, GraphSource, Maker, OnnxSource, Step, Tolerance, Values};
 use beiming::stage::{self, Ir, Kind};
 use beiming::target::Target;
 use beiming::tensor::Tensor;
@@ -27,6 +27,10 @@ use crate::{dtype, options, work};
 /// An array without numpy: name, element type, extents, bytes.
 type Raw<'py> = (String, &'static str, Vec<usize>, Bound<'py, PyBytes>);
 type Shared = Arc<dyn debug::Source + Send + Sync>;
+
+/// Of a function that was lowered with its intermediate values as further results: names of its own results, and for each step the
+/// op, where it stands in the source, and how many of those values it gives.
+type Steps = (Vec<String>, Vec<(String, String, usize)>);
 
 /// A model that is looked at.
 #[pyclass(frozen, module = "beiming")]
@@ -57,6 +61,7 @@ struct Setup {
 #[pymethods]
 impl Subject {
     #[new]
+    #[pyo3(signature = (model, name, folder, target, options, steps=None))]
     fn new(
         py: Python<'_>,
         model: &Bound<'_, PyAny>,
@@ -64,6 +69,7 @@ impl Subject {
         folder: Option<PathBuf>,
         target: &str,
         options: &Bound<'_, PyDict>,
+        steps: Option<Steps>,
     ) -> PyResult<Subject> {
         let source = Source::new(model, name, folder)?;
         let mut target = find_target(py, target, options)?;
@@ -71,7 +77,7 @@ impl Subject {
         let name = source.shown();
         let (source, outputs, is_onnx) = work::run(py, name.clone(), None, {
             let options = options.clone();
-            move |_| open(source, &options)
+            move |_| open(source, steps, &options)
         })?;
         Ok(Subject { source, outputs, is_onnx, name, target, options })
     }
@@ -247,7 +253,7 @@ fn told(py: Python<'_>, ask: &Py<PyAny>, model: Option<Vec<u8>>, names: &[String
 }
 
 /// The model, to be taken apart, the names of what it gives, and whether it is ONNX.
-fn open(source: Source, options: &Options) -> Result<(Shared, Vec<String>, bool), Failure> {
+fn open(source: Source, steps: Option<Steps>, options: &Options) -> Result<(Shared, Vec<String>, bool), Failure> {
     let shown = source.shown();
     let text = |p: &Path| matches!(stage::kind(p), Ok(Kind::Text));
     let onnx = match &source.data {
@@ -261,7 +267,13 @@ fn open(source: Source, options: &Options) -> Result<(Shared, Vec<String>, bool)
     }
     match source.read(options)?.ir {
         Ir::Graph(g) | Ir::Fused(g, _) => {
-            let source = GraphSource::new(g);
+            let source = match steps {
+                None => GraphSource::new(g),
+                Some((results, steps)) => {
+                    let steps = steps.into_iter().map(|(op, name, results)| Step { op, name, results }).collect::<Vec<_>>();
+                    GraphSource::of_steps(g, &results, &steps).map_err(|e| cli::failure(&shown, e))?
+                }
+            };
             let outputs = source.outputs();
             Ok((Arc::new(source), outputs, false))
         }

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import inspect
 import warnings
 
 import numpy as np
@@ -106,3 +107,106 @@ def test_lowered_and_exported():
         got = beiming.compile(model, progress=False).module()(a, b)
         np.testing.assert_allclose(got[0], a @ b, atol=1e-5)
         assert all(isinstance(g, jax.Array) for g in got)
+
+
+OFFSET = np.linspace(-1, 1, 6, dtype=np.float32)
+
+
+def layered(params, x):
+    """Calls of functions, ours and JAX's, a loop, a constant from outside, two results."""
+    h = jax.nn.relu(x @ params["w"] + OFFSET)
+    gate = jax.jit(gated)(h)
+    h = jax.lax.fori_loop(0, 3, lambda i, a: a * 0.5 + gate, h)
+    return {"y": jax.nn.softmax(h), "top": jax.lax.top_k(h, 2)[0]}
+
+
+def gated(h):
+    return jnp.tanh(h) * jax.nn.relu(h)
+
+
+def layered_inputs():
+    w, x = randoms((4, 6), (3, 4))
+    return {"w": w}, x * 5
+
+
+def line_of(function, text):
+    """The line of a function that has this text, as equations are named."""
+    lines, start = inspect.getsourcelines(function)
+    return f"test_jax.py:{start + next(i for i, l in enumerate(lines) if text in l)} ({function.__name__})"
+
+
+@pytest.mark.parametrize("form", ["function", "jitted", "traced", "beiming"])
+def test_layers_are_the_equations(form):
+    args = layered_inputs()
+    made = {"function": lambda: layered, "jitted": lambda: jax.jit(layered), "beiming": lambda: beiming.jit(layered)}
+    model = made[form]() if form in made else jax.jit(layered).trace(*args)
+    found = beiming.compare(model, args, unfused=True)
+    assert found.agrees and found.against == "jax" and [r.value for r in found.results] == ["result['top']", "result['y']"], str(found)
+    assert all(v.agrees and v.op for v in found.layers), str(found)
+    types = [v.op.type for v in found.layers]
+    assert types[:2] == ["dot_general", "add"] and types.count("tanh") == 1 and types.count("max") >= 2, types
+    assert len({v.op.place for v in found.layers if v.op.type == "tanh"}) == 1
+    named = {(v.op.type, v.op.name) for v in found.layers}
+    assert ("tanh", line_of(gated, "jnp.tanh")) in named and ("dot_general", line_of(layered, "x @")) in named, named
+    # JAX traces its `relu` once; the second call is told from the first.
+    assert {n for t, n in named if t == "max"} >= {line_of(layered, "nn.relu"), line_of(gated, "nn.relu")}, named
+    # A loop is one op, with the values that leave it.
+    assert {t for t in types if t in ("scan", "while")} and not {"while_body", "closed_call", "jit"} & set(types), types
+    fused = beiming.compare(model, args, layers=True)
+    assert fused.agrees and fused.layers and all(v.kernel and v.op.name.startswith("test_jax.py:") for v in fused.layers), str(fused)
+    assert fused.kernels[0] == fused.kernels[1] > 0
+    assert beiming.bisect(model, args).agrees
+
+
+def test_the_first_equation_that_differs_is_named(monkeypatch, tmp_path):
+    from beiming import _equations
+
+    args = layered_inputs()
+    # JAX as it would be if its tanh were a sine: all that is computed from it follows.
+    monkeypatch.setitem(globals(), "gated", lambda h: jnp.sin(h) * jax.nn.relu(h))
+    sine = _equations.Equations(jax.jit(lambda params, x: layered(params, x)).trace(*args))
+    monkeypatch.undo()
+
+    def values(_, given, results):
+        return {n.replace("sin_", "tanh_"): x for n, x in original(sine, given, results).items()}
+
+    original = _equations.Equations.values
+    monkeypatch.setattr(_equations.Equations, "values", values)
+    found = beiming.compare(layered, args, unfused=True)
+    tanh = next(v for v in found.layers if v.op.type == "tanh")
+    assert not found.agrees and found.first is tanh and tanh.op.name == line_of(gated, "jnp.tanh") and tanh.different > 1
+    assert [v.op.type for v in found.layers if v.agrees][:3] == ["dot_general", "add", "max"]
+    fused = beiming.compare(layered, args, layers=True)
+    assert not fused.agrees and fused.first is not None and fused.first.op.name.startswith("test_jax.py:"), str(fused)
+    bisected = beiming.bisect(layered, args, output=tmp_path / "wrong")
+    assert bisected.ops == (tanh.op,) and bisected.skipped == 0 and "tanh" in str(bisected)
+    assert bisected.model == str(tmp_path / "wrong.txt") and bisected.results[0].value == tanh.value
+    assert beiming.compare(bisected.model, dict(np.load(bisected.inputs)), against="eval").agrees
+    monkeypatch.undo()
+    # Values by name: the others are the evaluator's.
+    given = beiming.compare(layered, args, against={tanh.value: np.full((3, 6), 7, np.float32)}, unfused=True)
+    assert given.against == "given values" and given.first is not None and given.first.op == tanh.op
+
+
+def test_layers_of_training_and_of_random_numbers():
+    w, x = randoms((4, 6), (3, 4))
+
+    def loss(w, x, y):
+        return ((jnp.tanh(x @ w) - y) ** 2).mean()
+
+    step = jax.value_and_grad(loss)
+    found = beiming.compare(step, (w, x, jnp.ones((3, 6))), unfused=True)
+    assert found.agrees and [r.value for r in found.results] == ["result[0]", "result[1]"] and len(found.layers) > 8, str(found)
+
+    # Keys are no arrays: what makes them belongs to the equation that uses them. Equations that nothing needs are left out.
+    def noisy(x, seed):
+        jnp.exp(x)
+        return x + jax.random.uniform(jax.random.key(seed), x.shape), x, jnp.zeros(2)
+
+    found = beiming.compare(noisy, (x, jnp.uint32(3)), unfused=True)
+    assert found.agrees and len(found.results) == 3 and "exp" not in [v.op.type for v in found.layers], str(found)
+    with pytest.raises(beiming.InputError, match="arguments"):
+        beiming.compare(noisy)
+    traced = jax.jit(noisy).trace(x, jnp.uint32(3))
+    assert beiming.compare(traced).agrees
+    assert beiming.compile(traced, progress=False).inputs == beiming.compile(traced.lower(), progress=False).inputs

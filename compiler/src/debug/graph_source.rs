@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 use beiming_ir::eval::Dims;
-use beiming_ir::graph::{Graph, Node, NodeId, ValueId};
+use beiming_ir::graph::{Graph, Loc, Node, NodeId, ValueId};
 use beiming_ir::ops::Op;
 use beiming_ir::types::{Dim, Symbols, TensorType};
 
@@ -12,19 +12,42 @@ use super::source::{Cut, OpInfo, Source, border};
 use super::{DebugError, Values};
 use crate::import::onnx::proto::ModelProto;
 
+/// Nodes that are one op.
+pub(super) struct Group {
+    /// What the op is called.
+    pub op: String,
+    /// Its name and place.
+    pub loc: Loc,
+    /// In ascending order; constants are none of them.
+    pub nodes: Vec<NodeId>,
+    /// What it gives.
+    pub outputs: Vec<ValueId>,
+}
+
 /// A graph.
 pub struct GraphSource {
     graph: Graph,
-    /// Node of every op: those that are no constants.
-    nodes: Vec<NodeId>,
+    /// Nodes of every op.
+    groups: Vec<Group>,
     ops: Vec<OpInfo>,
     names: Vec<String>,
     values: BTreeMap<String, ValueId>,
 }
 
 impl GraphSource {
-    /// Of a graph. Values are called what the graph calls them or, where it has no name or the same one twice, `%7`.
+    /// Of a graph, each node an op. Values are called what the graph calls them or, where it has no name or the same one twice, `%7`.
     pub fn new(graph: Graph) -> GraphSource {
+        let is_op = |n: &NodeId| !matches!(graph.node(*n).op, Op::Constant(_));
+        let group = |n: NodeId| {
+            let node = graph.node(n);
+            Group { op: node.op.name(), loc: node.loc.clone(), nodes: vec![n], outputs: node.outputs.clone() }
+        };
+        let groups = (0..graph.nodes().len() as u32).map(NodeId).filter(is_op).map(group).collect();
+        GraphSource::grouped(graph, groups)
+    }
+
+    /// Of a graph, each group of nodes an op; the groups are in an order in which they can run.
+    pub(super) fn grouped(graph: Graph, groups: Vec<Group>) -> GraphSource {
         let mut values = BTreeMap::new();
         let mut names = vec![];
         for (i, v) in graph.values().iter().enumerate() {
@@ -33,21 +56,21 @@ impl GraphSource {
             values.insert(name.clone(), ValueId(i as u32));
             names.push(name);
         }
-        let is_op = |n: &&NodeId| !matches!(graph.node(**n).op, Op::Constant(_));
-        let nodes: Vec<NodeId> = (0..graph.nodes().len() as u32).map(NodeId).filter(|n| is_op(&n)).collect();
         let name = |v: &ValueId| names[v.index()].clone();
-        let info = |n: &NodeId| {
-            let n = graph.node(*n);
+        let info = |g: &Group| {
+            let nodes = || g.nodes.iter().map(|n| graph.node(*n));
+            let made: BTreeSet<ValueId> = nodes().flat_map(|n| n.outputs.iter().copied()).collect();
+            let around = |v: &&ValueId| !made.contains(v) && graph.const_of(**v).is_none();
             OpInfo {
-                name: n.loc.name.to_string(),
-                op: n.op.name(),
-                place: n.loc.place.to_string(),
-                inputs: n.inputs.iter().filter(|v| graph.const_of(**v).is_none()).map(name).collect(),
-                outputs: n.outputs.iter().map(name).collect(),
+                name: g.loc.name.to_string(),
+                op: g.op.clone(),
+                place: g.loc.place.to_string(),
+                inputs: nodes().flat_map(|n| &n.inputs).filter(around).map(name).collect(),
+                outputs: g.outputs.iter().map(name).collect(),
             }
         };
-        let ops = nodes.iter().map(info).collect();
-        GraphSource { ops, nodes, names, values, graph }
+        let ops = groups.iter().map(info).collect();
+        GraphSource { ops, groups, names, values, graph }
     }
 
     /// Names of the values that the graph gives, in order; one that it gives twice is there twice.
@@ -63,8 +86,12 @@ impl GraphSource {
             let v = self.values[name];
             map.insert(v, new.add_input(name, self.graph.ty(v).clone()));
         }
-        for i in keep {
-            let node = self.graph.node(self.nodes[*i]);
+        for n in keep.iter().flat_map(|i| &self.groups[*i].nodes) {
+            let node = self.graph.node(*n);
+            // Another group's as well, or given from around.
+            if node.outputs.iter().all(|v| map.contains_key(v)) {
+                continue;
+            }
             let args = node.inputs.iter().map(|v| self.value(&mut new, &mut map, *v)).collect();
             let op = node.op.map_regions(&mut |r| new.add_region(self.graph.region(r).clone()));
             let types = node.outputs.iter().map(|v| self.graph.ty(*v).clone()).collect();

@@ -4,11 +4,12 @@
 //! All three see a model as a [`Source`]: ops in order, values by name, and two things that can be made of it: the whole model
 //! with chosen values as outputs, and a *cut*, some of its ops alone, fed with the reference's values. [`OnnxSource`] cuts ONNX
 //! files (so that what is found can be shown to others as an ONNX file), [`GraphSource`] cuts graphs of the IR, whatever they
-//! were imported from. [`Maker`] compiles and runs what they give; [`reference`] says what the values should be.
+//! were imported from, by their nodes or by the steps of the program behind them. [`Maker`] compiles and runs what they give; [`reference`] says what the values should be.
 
 pub mod bisect;
 mod counterpart;
 pub mod difference;
+mod equations;
 mod graph_source;
 pub mod layers;
 mod maker;
@@ -29,6 +30,7 @@ use crate::import::ImportError;
 
 pub use bisect::{Bisected, bisect};
 pub use difference::{Difference, Tolerance};
+pub use equations::Step;
 pub use graph_source::GraphSource;
 pub use layers::{Layers, layers};
 pub use maker::{Built, Maker, Ran};

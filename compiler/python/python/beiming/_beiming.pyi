@@ -56,7 +56,13 @@ class Subject:
     """A model that is held against a reference."""
 
     def __new__(
-        cls, model: Any, name: str, folder: Optional[str], target: str, options: dict[str, Any]
+        cls,
+        model: Any,
+        name: str,
+        folder: Optional[str],
+        target: str,
+        options: dict[str, Any],
+        steps: Optional[tuple[list[str], list[tuple[str, str, int]]]] = None,
     ) -> Self: ...
     @property
     def is_onnx(self) -> bool: ...

@@ -38,7 +38,8 @@ def compile(
     """Compiles a model.
 
     ``model`` is the path of an ONNX or StableHLO file (or of a stage that the command line wrote), the bytes of one, an
-    ``onnx.ModelProto``, what ``jax.jit(f).lower(...)`` or ``jax.export.export(...)`` gives, or a ``torch.export.ExportedProgram``.
+    ``onnx.ModelProto``, what ``jax.jit(f).trace(...)``, ``jax.jit(f).lower(...)`` or ``jax.export.export(...)`` gives, or a
+    ``torch.export.ExportedProgram``.
 
     - ``target``: what to compile for; see :func:`targets`.
     - ``shapes``: shape by name of input. Extents are numbers, symbols, or expressions over symbols.

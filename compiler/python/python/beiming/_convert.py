@@ -5,6 +5,8 @@ from __future__ import annotations
 import os
 from typing import Any, Optional, Union
 
+from ._equations import is_traced
+
 Source = tuple[Union[str, bytes], str, Optional[str]]
 
 
@@ -41,13 +43,18 @@ def is_jax(model: Any) -> bool:
 
 
 def _jax(model: Any) -> Source:
+    if is_traced(model):
+        return _jax(model.lower())
     if hasattr(model, "compiler_ir"):
         text = str(model.compiler_ir("stablehlo"))
         return text.encode(), _mlir_name(text), None
     if hasattr(model, "mlir_module"):
         text = model.mlir_module()
         return text.encode(), getattr(model, "fun_name", "") or _mlir_name(text), None
-    raise TypeError(f"cannot compile a {type(model).__qualname__}; give jax.jit(f).lower(...) or jax.export.export(jax.jit(f))(...)")
+    raise TypeError(
+        f"cannot compile a {type(model).__qualname__}; give jax.jit(f).trace(...), jax.jit(f).lower(...) or "
+        "jax.export.export(jax.jit(f))(...)"
+    )
 
 
 def _mlir_name(text: str) -> str:

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from typing import Any, Callable, Mapping, Optional, Sequence, Union
 
 from . import _beiming
+from ._equations import Equations, trace
 from .exceptions import InputError
 
 Tolerance = Union[float, tuple[float, float]]
@@ -155,16 +156,20 @@ def compare(
 ) -> Comparison:
     """Compiles and runs a model and holds what it computes against a reference.
 
-    - ``model``: as for :func:`compile`.
+    - ``model``: as for :func:`compile`, or a function of JAX or of ``jax.jit``, which is traced with ``inputs``.
     - ``inputs``: arrays by name, or in order; of a JAX object the arguments of its function, or arrays by name. ``None``: random by
       ``seed``, the same on every machine.
     - ``against``: ``"onnxruntime"`` (the default for ONNX models), ``"jax"`` (the default for JAX objects: what JAX computes itself),
-      ``"eval"`` (the meaning of the imported graph: slow, needs nothing), or arrays by the name of the value; what such a mapping and
-      JAX do not know comes from ``"eval"``.
+      ``"eval"`` (the meaning of the imported graph: slow, needs nothing), or arrays by the name of the value; what such a mapping does
+      not know comes from ``"eval"``.
     - ``layers``: compare values between the ops too, those that the kernels give; ``unfused``: those of every op, each a kernel.
     - ``tolerance``: allowed difference: a share of the expected value, and absolute; both are added. One number stands for both.
       Integers must be equal.
     - ``options``: those of :func:`compile`.
+
+    The ops of a function of JAX, and of what ``jax.jit(f).trace(...)`` gives, are its equations: an op's type is the primitive, its name
+    the line of the source, and JAX computes each by itself. A loop or branch is one op. Lowered and exported objects do not have them:
+    values between their ops come from ``"eval"``.
 
     Raises what :func:`compile` raises, :class:`InputError`, and ``ModuleNotFoundError`` where the reference is not installed.
 
@@ -174,6 +179,12 @@ def compare(
     >>> print(beiming.compare(example_model(), {"x": [1, -2]}, against={"y": [1.0, 2.0]}))
     `y` differs in 1 of 2 elements: at [1] got 0.0, expected 2.0
     against given values: values differ
+
+    Of a function (not run as a test: it needs JAX)::
+
+        found = beiming.compare(lambda x: jnp.tanh(x) + 1, [x], unfused=True)
+        [v.op.type for v in found.layers]    # ['tanh', 'add']
+        found.layers[0].op.name              # 'model.py:12 (<lambda>)'
     """
     subject, feed, ask, evaluate, said, _ = _prepare(model, inputs, against, seed, target, name, folder, options)
     raw = json.loads(subject.compare(feed, ask, evaluate, _pair(tolerance), layers or unfused, unfused))
@@ -277,10 +288,13 @@ def _prepare(
     from ._compile import read_options
     from ._convert import is_jax, model_source
 
+    traced = trace(model, inputs)
+    equations = Equations(traced) if traced is not None else None
+    model = model if equations is None else equations.lowered
     source, own_name, own_folder = model_source(model)
     own = name or own_name
     where = os.fspath(folder) if folder is not None else own_folder
-    subject = _beiming.Subject(source, own, where, target, read_options(**options))
+    subject = _beiming.Subject(source, own, where, target, read_options(**options), equations.steps if equations else None)
     ports = subject.input_ports()
     if inputs is None:
         feed = _random(subject, seed)
@@ -300,10 +314,12 @@ def _prepare(
         return subject, feed, None, True, said, own
     if said == "onnxruntime":
         return subject, feed, _onnxruntime(feed), False, said, own
+    if said == "jax" and equations is not None:
+        return subject, feed, _equations(equations, [feed[p[0]] for p in ports], subject.outputs), False, said, own
     if said == "jax" and is_jax(model):
         return subject, feed, _jax(model, [feed[p[0]] for p in ports], subject.outputs), True, said, own
     if said == "jax":
-        raise ValueError('against="jax" takes what jax.jit(f).lower(...) or jax.export.export(...) gives')
+        raise ValueError('against="jax" takes functions, and what jax.jit(f).trace(...), .lower(...) or jax.export.export(...) gives')
     raise ValueError(f'against={said!r}: there are "onnxruntime", "jax", "eval", and arrays by name')
 
 
@@ -362,6 +378,17 @@ _ORT = {
     **{f"tensor({n})": n for n in ("int8", "int16", "int32", "int64", "uint8", "uint16", "uint32", "uint64", "bool", "float16")},
     **{"tensor(float)": "float32", "tensor(double)": "float64"},
 }
+
+
+def _equations(equations: Equations, given: Sequence[Any], results: Sequence[str]) -> Ask:
+    told: dict[str, Any] = {}
+
+    def ask(_: Optional[bytes], names: Sequence[str]) -> dict[str, Any]:
+        if not told:
+            told.update(equations.values(given, results))
+        return {n: told[n] for n in names if n in told}
+
+    return ask
 
 
 def _jax(model: Any, given: Sequence[Any], results: Sequence[str]) -> Ask:
