@@ -131,7 +131,7 @@ def graph(page: Page, shots: str) -> None:
     before = page.evaluate("view.k")
     page.mouse.wheel(0, -120)
     page.keyboard.up("Control")
-    page.wait_for_function(f"view.k > {before}")
+    until(page, f"view.k > {before}")
     page.screenshot(path=OUT / f"{shots}-fit.png")
 
 
@@ -211,6 +211,15 @@ def tables(page: Page, shots: str, measured: bool) -> None:
     page.screenshot(path=OUT / f"{shots}-weights.png")
 
 
+def until(page: Page, condition: str) -> None:
+    """Waits for a condition. Playwright's own wait compiles it inside the page, which the page's security policy forbids."""
+    for _ in range(1000):
+        if page.evaluate(condition):
+            return
+        page.wait_for_timeout(10)
+    raise AssertionError(f"not within ten seconds: {condition}")
+
+
 LISTED = "document.querySelectorAll('#code pre .row').length > 0"
 LIT = "form => listings.find(l => l.form === form).lit.length"
 
@@ -223,7 +232,7 @@ def links(page: Page, shots: str, code: str) -> None:
     page.evaluate("""code => { const size = n => n.kernel != null && D.kernels[n.kernel].forms.includes(code) ? n.does.length : 0;
         select(D.nodes.reduce((a, n, i) => size(n) > size(D.nodes[a]) ? i : a, 0)); }""", code)
     page.click("#tabs [data-view=code]")
-    page.wait_for_function(LISTED)
+    until(page, LISTED)
     fits(page, "code")
     does = page.evaluate("D.nodes[chosen].does")
     silent = []
@@ -264,14 +273,14 @@ def links(page: Page, shots: str, code: str) -> None:
     page.keyboard.press("Escape")
     assert page.evaluate("pick") is None and page.locator("#code .row.lit").count() == 0
     page.click("#code [aria-label='Next call'], #code [aria-label='Previous call']:not([disabled])")
-    page.wait_for_function(LISTED)
+    until(page, LISTED)
 
 
 def exact(page: Page) -> None:
     """The generated network: what each line comes from is known beforehand."""
     page.evaluate("select(D.nodes.findIndex(n => n.family === 'product'))")
     page.evaluate("show('code')")
-    page.wait_for_function(LISTED)
+    until(page, LISTED)
     page.click("#code [data-op=tanh]")
     marks = page.locator("#code pre[data-form=ir] mark").all_inner_texts()
     assert marks and all("tanh(" in m or m in ("(", ")") for m in marks), marks
@@ -295,7 +304,7 @@ def exact_ascend(page: Page) -> None:
         # Of a group that became two kernels the one that the op is written in.
         page.evaluate("""op => { const written = n => n.kernel != null && D.kernels[n.kernel].device && n.does.some(i => n.parts[i][0] === op);
             select(D.nodes.findIndex(written)); codeView(); }""", op)
-        page.wait_for_function(LISTED)
+        until(page, LISTED)
         page.click(f"#code [data-op={op}]")
         lit = page.evaluate("(() => { const l = listings.find(l => l.form === 'ascend'), w = l.written; return l.lit.map(i => w.doc.ascend.lines[i]); })()")
         assert any(name in line for line in lit), (op, lit)
@@ -318,7 +327,7 @@ def host_code(page: Page, shots: str) -> None:
     page.locator("#project .row", has_text="device.to_").last.click()
     assert page.evaluate("D.nodes[chosen].kind") == "step"
     page.select_option("#project select", label="CMakeLists.txt")
-    page.wait_for_function("document.querySelector('#project .bar b')?.textContent === 'CMakeLists.txt'")
+    until(page, "document.querySelector('#project .bar b')?.textContent === 'CMakeLists.txt'")
     assert "cmake_minimum_required" in page.locator("#project pre").inner_text()
     page.select_option("#project select", label="host/model.cpp")
     page.evaluate("show('graph')")
@@ -331,7 +340,7 @@ def panel(page: Page, s: Subject) -> None:
     if s.artifact:
         assert "beiming inspect MODEL --html" in page.locator("#panel").inner_text()
         page.click("#tabs [data-view=code]")
-        page.wait_for_function(LISTED)
+        until(page, LISTED)
         assert "beiming inspect MODEL --html" in page.locator("#code").inner_text()
         text = page.locator(f"#code pre[data-form={s.code}]").inner_text()
         assert ("#include" if s.code == "ascend" else "ret") in page.evaluate("code => texts.get(D.nodes[chosen].kernel)[code].text", s.code), text
@@ -341,10 +350,10 @@ def panel(page: Page, s: Subject) -> None:
     assert "kernel" in page.locator("#panel pre .row").first.inner_text()
     page.click(f"#panel [data-tab={s.code}]")
     first = {"llvm": "define", "ascend": "// "}[s.code]
-    page.wait_for_function(f"document.querySelector('#panel pre .row')?.textContent.includes({first!r})")
+    until(page, f"document.querySelector('#panel pre .row')?.textContent.includes({first!r})")
     assert page.locator("#panel [aria-selected=true]").all_inner_texts() == [{"llvm": "LLVM IR", "ascend": "Ascend C"}[s.code]]
     page.click("#panel [data-tab=ir]")
-    page.wait_for_function("document.querySelector('#panel pre .row')?.textContent.includes('kernel')")
+    until(page, "document.querySelector('#panel pre .row')?.textContent.includes('kernel')")
 
 
 def views(page: Page, shots: str) -> None:
@@ -354,7 +363,7 @@ def views(page: Page, shots: str) -> None:
     for view in page.evaluate("VIEWS_OF.filter(v => v !== 'graph' && (v !== 'project' || D.project))"):
         page.click(f"#tabs [data-view={view}]")
         if view == "code":
-            page.wait_for_function(LISTED)
+            until(page, LISTED)
             part = page.locator("#code [data-part]:not([disabled])")
             if part.count():
                 part.first.click()
