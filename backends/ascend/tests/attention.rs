@@ -8,9 +8,7 @@ use beiming_ir::ops::{Arg, BinaryOp, Body, BodyNode, Op};
 use beiming_ir::types::{DType, Dim, Symbols, TensorType};
 
 use DType::{BF16, F16, F32};
-use support::{Call, fused, lowered, random, simulate};
-
-type Node = (Op, Vec<u32>);
+use support::{Call, Node, fused, lowered, random, simulate};
 
 /// Scores of inputs 0 and 1, scaled by input 3, plus input 4 where there is one; weights times input 2.
 fn nodes(rank: usize, d: DType, mask: bool, turned: bool) -> Vec<Node> {

@@ -7,15 +7,9 @@ use beiming_ir::ops::{BinaryOp, Op, UnaryOp};
 use beiming_ir::types::DType;
 
 use DType::{F16, F32};
-use support::{Call, fused, simulate};
+use support::{Call, Node, bin, fused, simulate};
 
 const CHIPS: [&str; 2] = ["ascend910b1", "ascend950"];
-
-type Node = (Op, Vec<u32>);
-
-fn bin(op: BinaryOp, a: u32, b: u32) -> Node {
-    (Op::Binary(op), vec![a, b])
-}
 
 fn matmul(out: DType) -> Node {
     (Op::MatMul { out }, vec![100, 101])

@@ -8,9 +8,7 @@ use beiming_ir::tensor::Tensor;
 use beiming_ir::types::{DType, Dim, Symbols, TensorType};
 
 use DType::{BF16, Bool, F16, F32, I8, I16, I32, I64, U8};
-use support::{lowered, random, simulate};
-
-const CHIPS: [&str; 3] = ["ascend910b1", "ascend310p3", "ascend950"];
+use support::{CHIPS, bin, cast, lowered, random, simulate, un};
 
 /// A fused group: nodes with their arguments; from 100 on an argument is an input, from 200 on a constant.
 struct Group {
@@ -54,18 +52,6 @@ fn calls(c: &Group, chip: &str) -> Vec<support::Call> {
     let inputs: Vec<Tensor> = c.inputs.iter().enumerate().map(|(i, (d, s))| random(*d, s, i as u64 + 7)).collect();
     let shapes: Vec<_> = c.inputs.iter().map(|(d, s)| format!("{d}{s:?}")).collect();
     lowered(&format!("{} {}", c.name, shapes.join(" ")), &g, chip, &inputs)
-}
-
-fn un(op: UnaryOp, a: u32) -> (Op, Vec<u32>) {
-    (Op::Unary(op), vec![a])
-}
-
-fn bin(op: BinaryOp, a: u32, b: u32) -> (Op, Vec<u32>) {
-    (Op::Binary(op), vec![a, b])
-}
-
-fn cast(to: DType, a: u32) -> (Op, Vec<u32>) {
-    (Op::Cast { to }, vec![a])
 }
 
 /// `exp(x + y) * x`.

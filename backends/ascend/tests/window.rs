@@ -3,26 +3,14 @@
 mod support;
 
 use beiming_ir::graph::{Graph, Loc};
-use beiming_ir::ops::{Arg, BinaryOp, Body, BodyNode, Conv, Op, Pool, PoolKind, ReduceOp};
-use beiming_ir::tensor::Tensor;
+use beiming_ir::ops::{BinaryOp, Conv, Op, Pool, PoolKind, ReduceOp};
 use beiming_ir::types::{DType, Symbols, TensorType};
 
 use DType::{BF16, F16, F32};
-use support::{Call, lowered_deep, random, simulate};
+use support::{CHIPS, Call, Node, fused_deep, simulate};
 
-const CHIPS: [&str; 3] = ["ascend910b1", "ascend310p3", "ascend950"];
-
-fn calls(name: &str, inputs: &[(DType, &[usize])], nodes: Vec<(Op, Vec<u32>)>, chip: &str, depth: usize) -> Vec<Call> {
-    let mut g = Graph::new(name, Symbols::default());
-    let values: Vec<_> =
-        inputs.iter().enumerate().map(|(i, (d, s))| g.add_input(&format!("x{i}"), TensorType::known(*d, s))).collect();
-    let arg = |a: u32| if a >= 100 { Arg::Input(a - 100) } else { Arg::Node(a) };
-    let nodes = nodes.into_iter().map(|(op, args)| BodyNode { op, args: args.into_iter().map(arg).collect() }).collect();
-    let op = Op::Fused(Body { inputs: values.len() as u32, nodes }.into());
-    let out = g.push1(op, &values, &Loc::default()).unwrap_or_else(|e| panic!("{name}: {e}"));
-    g.add_output("y", out);
-    let tensors: Vec<Tensor> = inputs.iter().enumerate().map(|(i, (d, s))| random(*d, s, i as u64 + 7)).collect();
-    lowered_deep(&format!("{name} {inputs:?}"), &g, chip, &tensors, depth)
+fn calls(name: &str, inputs: &[(DType, &[usize])], nodes: Vec<Node>, chip: &str, depth: usize) -> Vec<Call> {
+    fused_deep(name, inputs, &[], nodes, chip, depth)
 }
 
 /// A convolution: data, weight, then strides, dilations, padding and groups.

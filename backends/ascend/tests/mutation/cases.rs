@@ -8,7 +8,7 @@ use beiming_ir::types::{DType, Symbols, TensorType};
 
 use DType::{BF16, F16, F32, I8, I32};
 
-use crate::support::{Call, lowered_deep};
+use crate::support::{CHIPS, Call, bin, cast, lowered_deep, un};
 
 /// A fused group on some chips. In `nodes` an argument from 100 on is an input, from 200 on a constant.
 pub struct Case {
@@ -22,21 +22,9 @@ pub struct Case {
     pub quick: bool,
 }
 
-const ALL: &[&str] = &["ascend910b1", "ascend310p3", "ascend950"];
+const ALL: &[&str] = &CHIPS;
 const SPLIT: &[&str] = &["ascend910b1", "ascend950"];
 const B1: &[&str] = &["ascend910b1"];
-
-fn un(op: UnaryOp, a: u32) -> (Op, Vec<u32>) {
-    (Op::Unary(op), vec![a])
-}
-
-fn bin(op: BinaryOp, a: u32, b: u32) -> (Op, Vec<u32>) {
-    (Op::Binary(op), vec![a, b])
-}
-
-fn cast(to: DType, a: u32) -> (Op, Vec<u32>) {
-    (Op::Cast { to }, vec![a])
-}
 
 /// `exp(x + y) * x`.
 fn chain() -> Vec<(Op, Vec<u32>)> {
@@ -198,7 +186,7 @@ fn elements(dtype: DType, shape: &[usize], seed: u64, kind: Numbers) -> Tensor {
             Numbers::Steep => 40.0 * x + 100.0 * (row % 7.0 - 3.0),
             Numbers::Negative => x - 5.0,
             Numbers::Flat => {
-                if row % 5.0 == 0.0 {
+                if shape.len() > 1 && row % 5.0 == 0.0 {
                     1.0
                 } else {
                     x

@@ -11,7 +11,7 @@ use std::sync::OnceLock;
 use beiming_ascend::{emit, sim::chip_text};
 use beiming_ir::graph::{Graph, Loc};
 use beiming_ir::kernel::{Access, Buffer, Kernel, Unit};
-use beiming_ir::ops::{Arg, Body, BodyNode, Op};
+use beiming_ir::ops::{Arg, BinaryOp, Body, BodyNode, Op, UnaryOp};
 use beiming_ir::plan::{Place, Program, SlotId, Step};
 use beiming_ir::target::Target;
 use beiming_ir::target::npu::Npu;
@@ -254,8 +254,39 @@ pub fn lowered_deep(what: &str, g: &Graph, chip: &str, inputs: &[Tensor], depth:
     calls
 }
 
-/// The kernels of one fused node over inputs (from 100 on); those named in `constant` are known to the graph.
-pub fn fused(name: &str, inputs: &[(DType, &[usize])], constant: &[usize], nodes: Vec<(Op, Vec<u32>)>, chip: &str) -> Vec<Call> {
+/// One of each generation.
+pub const CHIPS: [&str; 3] = ["ascend910b1", "ascend310p3", "ascend950"];
+
+/// A node of a fused group with its arguments: from 100 on the group's inputs.
+pub type Node = (Op, Vec<u32>);
+
+pub fn un(op: UnaryOp, a: u32) -> Node {
+    (Op::Unary(op), vec![a])
+}
+
+pub fn bin(op: BinaryOp, a: u32, b: u32) -> Node {
+    (Op::Binary(op), vec![a, b])
+}
+
+pub fn cast(to: DType, a: u32) -> Node {
+    (Op::Cast { to }, vec![a])
+}
+
+/// The kernels of one fused node; inputs named in `constant` are known to the graph. Sums are as deep as the largest extent.
+pub fn fused(name: &str, inputs: &[(DType, &[usize])], constant: &[usize], nodes: Vec<Node>, chip: &str) -> Vec<Call> {
+    let depth = inputs.iter().flat_map(|(_, s)| s.iter().copied()).max().unwrap_or(0);
+    fused_deep(name, inputs, constant, nodes, chip, depth)
+}
+
+/// As [`fused`], for sums of products of a given depth; 0 where there are none.
+pub fn fused_deep(
+    name: &str,
+    inputs: &[(DType, &[usize])],
+    constant: &[usize],
+    nodes: Vec<Node>,
+    chip: &str,
+    depth: usize,
+) -> Vec<Call> {
     let mut g = Graph::new(name, Symbols::default());
     let tensors: Vec<Tensor> = inputs.iter().enumerate().map(|(i, (d, s))| random(*d, s, i as u64 + 7)).collect();
     let values: Vec<_> = tensors
@@ -272,7 +303,6 @@ pub fn fused(name: &str, inputs: &[(DType, &[usize])], constant: &[usize], nodes
     let out = g.push1(op, &values, &Loc::default()).unwrap_or_else(|e| panic!("{name}: {e}"));
     g.add_output("y", out);
     let given: Vec<Tensor> = tensors.iter().enumerate().filter(|(i, _)| !constant.contains(i)).map(|(_, t)| t.clone()).collect();
-    let depth = inputs.iter().flat_map(|(_, s)| s.iter().copied()).max().unwrap_or(0);
     lowered_deep(&format!("{name} {inputs:?}"), &g, chip, &given, depth)
 }
 
