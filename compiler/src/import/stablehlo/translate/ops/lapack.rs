@@ -111,19 +111,40 @@ pub fn iterate(
     state: &[V],
     body: impl FnOnce(&mut Cx<'_, '_>, V, &[V]) -> R<Vec<V>>,
 ) -> R<Vec<V>> {
+    looped(cx, trips, Dim::from(trips), state, |cx, formals| {
+        let next = body(cx, formals[0], &formals[2..])?;
+        Ok(std::iter::once(formals[1]).chain(next).collect())
+    })
+}
+
+/// At most `most` rounds of `body`, which gives before the next state whether there is more to do.
+pub fn iterate_while(
+    cx: &mut Cx<'_, '_>,
+    most: usize,
+    state: &[V],
+    body: impl FnOnce(&mut Cx<'_, '_>, V, &[V]) -> R<Vec<V>>,
+) -> R<Vec<V>> {
+    let trips = cx.walk.fresh_symbol("trips", 0, most as i64);
+    looped(cx, most, trips, state, |cx, formals| body(cx, formals[0], &formals[2..]))
+}
+
+/// A loop whose body gets the number of the round, whether it goes on, and the state.
+fn looped(
+    cx: &mut Cx<'_, '_>,
+    most: usize,
+    trips: Dim,
+    state: &[V],
+    body: impl FnOnce(&mut Cx<'_, '_>, &[V]) -> R<Vec<V>>,
+) -> R<Vec<V>> {
     let own = state.iter().map(|v| cx.ty(*v).clone());
     let types: Vec<TensorType> =
         [TensorType::scalar(DType::I64), TensorType::scalar(DType::Bool)].into_iter().chain(own).collect();
     let (op, function, loc) = (cx.op, cx.function, cx.loc.clone());
-    let region = cx.walk.region("body", &types, |walk, formals| {
-        let mut inner = Cx { walk, op, function, args: vec![], loc };
-        let next = body(&mut inner, formals[0], &formals[2..])?;
-        Ok(std::iter::once(formals[1]).chain(next).collect())
-    })?;
-    let trips = Dim::from(trips);
-    let (trip, go) = (cx.dim_scalar(trips.clone()), cx.scalar(DType::Bool, 1.0));
+    let region =
+        cx.walk.region("body", &types, |walk, formals| body(&mut Cx { walk, op, function, args: vec![], loc }, formals))?;
+    let (most, go) = (cx.dim_scalar(Dim::from(most)), cx.scalar(DType::Bool, 1.0));
     let id = cx.frame().graph.add_region(region.frame.graph);
-    let args: Vec<V> = [trip, go].into_iter().chain(state.iter().copied()).chain(region.captures).collect();
+    let args: Vec<V> = [most, go].into_iter().chain(state.iter().copied()).chain(region.captures).collect();
     cx.emit_all(Op::Loop(Loop { body: id, state: state.len(), trips }), &args)
 }
 

@@ -1,14 +1,14 @@
 //! General eigenvalues, `geev`, and complex Schur forms, `gees`: reflections to Hessenberg form, then steps of the QR method
 //! with Wilkinson's shift until the subdiagonal is gone, in complex numbers of 64-bit parts.
 
-use beiming_ir::ops::{Loop, Op, ReduceOp};
-use beiming_ir::types::{DType, Dim, TensorType};
+use beiming_ir::ops::{Op, ReduceOp};
+use beiming_ir::types::DType;
 
 use super::super::cx::Cx;
 use super::super::math::complex::c;
 use super::super::math::{Ex, emit, value};
 use super::super::value::{Val, flatten};
-use super::lapack::{chosen, counted, fine, iterate, letter, size, total, widened};
+use super::lapack::{chosen, counted, fine, iterate, iterate_while, letter, size, total, widened};
 use super::numbers::{Z, adjoint, identity, product, val};
 use super::reflections;
 use crate::import::build::Build;
@@ -72,20 +72,7 @@ fn framed(cx: &mut Cx<'_, '_>, q: &[V], like: &[V], n: usize) -> R<Vec<V>> {
 
 /// Steps of the QR method over `(h, z)` until nothing is left below any diagonal of the batch.
 fn steps(cx: &mut Cx<'_, '_>, n: usize, rank: usize, state: &[V]) -> R<Vec<V>> {
-    let own = state.iter().map(|v| cx.ty(*v).clone());
-    let types: Vec<TensorType> =
-        [TensorType::scalar(DType::I64), TensorType::scalar(DType::Bool)].into_iter().chain(own).collect();
-    let (op, function, loc) = (cx.op, cx.function, cx.loc.clone());
-    let region = cx.walk.region("body", &types, |walk, formals| {
-        let mut inner = Cx { walk, op, function, args: vec![], loc };
-        step(&mut inner, n, rank, formals[0], &formals[2..])
-    })?;
-    let most = Dim::from(STEPS * n);
-    let (trip, go) = (cx.dim_scalar(most), cx.scalar(DType::Bool, 1.0));
-    let trips = cx.walk.fresh_symbol("trips", 0, (STEPS * n) as i64);
-    let id = cx.frame().graph.add_region(region.frame.graph);
-    let args: Vec<V> = [trip, go].into_iter().chain(state.iter().copied()).chain(region.captures).collect();
-    cx.emit_all(Op::Loop(Loop { body: id, state: state.len(), trips }), &args)
+    iterate_while(cx, STEPS * n, state, |cx, number, state| step(cx, n, rank, number, state))
 }
 
 /// One step: whether more are needed, and the next state.
