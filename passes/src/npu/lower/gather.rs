@@ -3,7 +3,7 @@
 use beiming_ir::kernel::{Access, BufId, Element, Expr, ExprId, Loop, Space, Stmt};
 use beiming_ir::ops::BinaryOp;
 use beiming_ir::target::npu::Npu;
-use beiming_ir::types::{DType, Dim};
+use beiming_ir::types::Dim;
 
 use super::movement::{Elements, depends};
 use super::tile::{self, BLOCK, Run};
@@ -96,7 +96,7 @@ pub fn lower(cx: &mut BodyCx, npu: &Npu, e: &Elements, dst: Operand) -> Result<(
     };
     let mut body = vec![repeat(var, there, Loop::Serial, vec![copy])];
     let count = kb.scale(there, &Dim::Known(pitch));
-    body.push(tile::each(kb, Run { from: None, count, most: rows * pitch }, y, |kb, at| moved(kb, x, at, e.dtype)));
+    body.push(tile::each(kb, Run { from: None, count, most: rows * pitch }, y, |kb, at| tile::moved(kb, x, at, e.dtype)));
     first_row.push(first_lane);
     let shape: Vec<Dim> = e.axes.iter().map(|a| e.extents[*a].clone()).collect();
     let first = kb.linear(&first_row, &shape);
@@ -117,18 +117,6 @@ pub fn lower(cx: &mut BodyCx, npu: &Npu, e: &Elements, dst: Operand) -> Result<(
     let call = real.finish(name, vec!["gather".into()], body, Dim::Known(0));
     cx.call(call);
     Ok(())
-}
-
-/// An element as it is, by an instruction that takes any number of them where there is one.
-pub fn moved(kb: &mut KernelBuilder, x: BufId, at: ExprId, dtype: DType) -> ExprId {
-    let v = kb.load(x, &[at]);
-    let (op, c) = match dtype {
-        DType::F32 | DType::F16 => (BinaryOp::Mul, 1.0),
-        DType::I32 | DType::I16 => (BinaryOp::Add, 0.0),
-        _ => return v,
-    };
-    let c = kb.number(dtype, c);
-    kb.binary(op, v, c)
 }
 
 /// Copies index expressions from one kernel to another.

@@ -2,7 +2,7 @@
 
 use beiming_ir::kernel::{BufId, Element, ExprId, Loop, Stmt};
 use beiming_ir::ops::BinaryOp;
-use beiming_ir::types::Dim;
+use beiming_ir::types::{DType, Dim};
 
 use super::program::{Program, Right, Step, V};
 use crate::lower::builder::{KernelBuilder, repeat, store};
@@ -123,4 +123,16 @@ pub fn copy(kb: &mut KernelBuilder, c: &Rows) -> Stmt {
     });
     let dst = Element { buffer: c.dst, index: vec![to], guard: None };
     Stmt::Copy { vars, dst, src: Element { buffer: c.src, index: vec![from], guard }, fill }
+}
+
+/// An element as it is. Where the unit computes, a product or sum moves any number of them; else whole blocks are moved.
+pub fn moved(kb: &mut KernelBuilder, x: BufId, at: ExprId, dtype: DType) -> ExprId {
+    let v = kb.load(x, &[at]);
+    let (op, c) = match dtype {
+        DType::F32 | DType::F16 => (BinaryOp::Mul, 1.0),
+        DType::I32 | DType::I16 => (BinaryOp::Add, 0.0),
+        _ => return v,
+    };
+    let c = kb.number(dtype, c);
+    kb.binary(op, v, c)
 }

@@ -202,17 +202,7 @@ impl Writer<'_, '_> {
         }
         if let Some(n) = operand_of(result).filter(|n| tiles[*n] != y) {
             let dtype = self.kb.buffer(y).dtype;
-            let s = tile::each(self.kb, run(extent.count), y, |kb, at| {
-                let v = kb.load(tiles[n], &[at]);
-                // Where the unit computes a product or sum moves any number of elements; else whole blocks are moved.
-                let (op, c) = match dtype {
-                    DType::F32 | DType::F16 => (BinaryOp::Mul, 1.0),
-                    DType::I32 | DType::I16 => (BinaryOp::Add, 0.0),
-                    _ => return v,
-                };
-                let c = kb.number(dtype, c);
-                kb.binary(op, v, c)
-            });
+            let s = tile::each(self.kb, run(extent.count), y, |kb, at| tile::moved(kb, tiles[n], at, dtype));
             self.body.push(s);
         }
     }
