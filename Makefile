@@ -101,7 +101,7 @@ conformance: setup
 	@test -n "$(CONFORMANCE)" || { echo "make conformance CONFORMANCE=folder"; exit 2; }
 	cargo run --release -p beiming-tests --bin conformance -- $(CONFORMANCE) --table docs/conformance.md
 
-# Both readers of StableHLO under a fuzzer, an hour each: make fuzz [SECONDS=3600] [CONFORMANCE=folder of the open cases].
+# Both readers of StableHLO under a fuzzer, side by side for an hour: make fuzz [SECONDS=3600] [CONFORMANCE=folder of the open cases].
 fuzz: setup
 	CONFORMANCE=$(CONFORMANCE) scripts/fuzz.sh $(SECONDS)
 

@@ -312,15 +312,35 @@ pub fn places() -> Vec<Operator> {
             |_| Some(3),
             |_, c, l, a| (inward(l, c) && many_rows(l, c)).then(|| plus(a, 1)),
         ),
-        swapped("pad-off", "padding asked for and switched off", &[(">(true, 0, ", ">(false, 0, ")]),
-        argument("pad-value", "another padding value", &["DataCopyPadExtParams"], nth(3), |_, _, l, a| {
-            l.contains(">(true, ").then(|| a.replace("(0)", "(1)"))
+        argument("pad-off", "padding asked for and switched off", &["DataCopyPadExtParams"], nth(0), |s, _, l, a| {
+            padded(s, l).then(|| a.replace("true", "false"))
         }),
-        argument("pad-count", "one padding element too few", &["DataCopyPadExtParams"], nth(2), |_, _, l, a| {
-            l.contains(">(true, ").then(|| plus(a, -1))
+        argument("pad-value", "another padding value", &["DataCopyPadExtParams"], nth(3), |s, _, l, a| {
+            padded(s, l).then(|| a.replace("(0)", "(1)"))
+        }),
+        argument("pad-count", "one padding element too few", &["DataCopyPadExtParams"], nth(2), |s, _, l, a| {
+            padded(s, l).then(|| plus(a, -1))
         }),
         operator("global-in", "a copy in that starts one element further", |s, at| moved_global(s, at, 1)),
         operator("global-out", "a result that starts one element further", |s, at| moved_global(s, at, 0)),
+        dropped("drop-copy", "a copy left out", |l| is_statement(l) && copy(l).is_some()),
+        dropped("drop-load", "a load of an operand left out", |l| is_statement(l) && l.trim().starts_with("LoadData(")),
+        operator("other-argument", "a copy in of another argument", |s, at| {
+            let line = s.code(at);
+            let Some(range) = copy(line).and_then(|c| c.args.get(1).cloned()) else { return vec![] };
+            let source = &line[range.clone()];
+            let Some(mine) = source.split_once("Global").map(|(n, _)| n).filter(|n| n.starts_with("in")) else { return vec![] };
+            let element = s.element(&format!("{mine}Global"));
+            let others = (0..4).map(|i| format!("in{i}")).filter(|o| o != mine && s.element(&format!("{o}Global")) == element);
+            let new = |o: String| edit(at, replaced(line, &range, &source.replacen(mine, &o, 1)));
+            if element.is_some() { others.take(1).map(new).collect() } else { vec![] }
+        }),
+        rewritten("arguments-turned", "the first argument for the last, and the other way", |l| {
+            let last = (1..8).rev().find(|i| l.contains(&format!("GM_ADDR in{i},")));
+            let turned =
+                |i| l.replace("GM_ADDR in0,", "GM_ADDR ?,").replace(&format!("in{i},"), "in0,").replace('?', &format!("in{i}"));
+            last.map(turned).into_iter().collect()
+        }),
         operator("misaligned", "a tensor that starts at its second element", |s, at| {
             let line = s.code(at);
             let of = |c: &Call| {
@@ -380,17 +400,25 @@ pub fn places() -> Vec<Operator> {
     ]
 }
 
+/// A copy that pads rows of a kernel that reduces: elsewhere nothing is made of padding.
+fn padded(s: &Source, line: &str) -> bool {
+    line.contains(">(true, ") && s.lines.iter().any(|l| l.contains("Reduce"))
+}
+
 fn many_rows(line: &str, c: &Call) -> bool {
     &line[c.args[0].clone()] != "1"
+}
+
+/// The copy of a line between global memory and the core's.
+fn copy(line: &str) -> Option<Call> {
+    let of = |c: &Call| matches!(c.name.as_str(), "DataCopy" | "DataCopyPad" | "CopyIn" | "CopyOut" | "Fixpipe");
+    calls(line).into_iter().find(|c| of(c) && !line.contains("inline"))
 }
 
 /// Global memory one element further: `which` argument of a copy, 1 in, 0 out.
 fn moved_global(s: &Source, at: usize, which: usize) -> Vec<Edits> {
     let line = s.code(at);
-    let of = |c: &Call| {
-        matches!(c.name.as_str(), "DataCopy" | "DataCopyPad" | "CopyIn" | "CopyOut" | "Fixpipe") && !line.contains("inline")
-    };
-    let Some(c) = calls(line).into_iter().find(of) else { return vec![] };
+    let Some(c) = copy(line) else { return vec![] };
     let Some(range) = c.args.get(which).filter(|r| line[(*r).clone()].contains("Global")) else { return vec![] };
     let text = &line[range.clone()];
     let new = match text.strip_suffix(']') {

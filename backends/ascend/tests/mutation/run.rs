@@ -30,6 +30,7 @@ pub enum Verdict {
 pub struct Mutant {
     pub operator: &'static str,
     pub kernel: String,
+    pub unit: Unit,
     /// The changed lines before and after.
     pub was: String,
     pub is: String,
@@ -55,6 +56,7 @@ pub fn mutants(call: &Call, operators: &[Operator], most: usize) -> Vec<Mutant> 
     let npu = Npu::by_name(&call.chip).expect("a known chip");
     let mut k = call.kernel.clone();
     let name = std::mem::replace(&mut k.name, "KERNEL".into());
+    let unit = k.npu.as_ref().expect("a kernel for the chip").unit;
     let text = emit::kernel(&k, &npu).unwrap_or_else(|e| panic!("{}: {e}", call.what));
     let source = Source::new(&text);
     let mut all: Vec<(&'static str, Edits)> = vec![("none", Edits::new())];
@@ -69,6 +71,7 @@ pub fn mutants(call: &Call, operators: &[Operator], most: usize) -> Vec<Mutant> 
     let mutant = |((operator, e), verdict): (&(&'static str, Edits), Verdict)| Mutant {
         operator,
         kernel: name.clone(),
+        unit,
         was: lines(e, &|i, _| source.code(i).to_string()),
         is: lines(e, &|_, t| t.to_string()),
         verdict,

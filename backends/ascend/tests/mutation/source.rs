@@ -18,7 +18,7 @@ pub type Edits = BTreeMap<usize, String>;
 /// A kernel's lines.
 pub struct Source {
     pub lines: Vec<String>,
-    /// Element types of tensors in a core's memory, by name.
+    /// Element types of tensors, by name.
     types: BTreeMap<String, String>,
 }
 
@@ -27,7 +27,8 @@ impl Source {
         let lines: Vec<String> = text.lines().map(str::to_string).collect();
         let mut types = BTreeMap::new();
         for l in &lines {
-            if let Some((ty, rest)) = l.trim_start().strip_prefix("LocalTensor<").and_then(|r| r.split_once("> ")) {
+            let declared = l.trim_start().strip_prefix("LocalTensor<").or(l.trim_start().strip_prefix("GlobalTensor<"));
+            if let Some((ty, rest)) = declared.and_then(|r| r.split_once("> ")) {
                 let name: String = rest.chars().take_while(|c| c.is_alphanumeric() || *c == '_').collect();
                 types.insert(name, ty.to_string());
             }

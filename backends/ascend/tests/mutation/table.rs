@@ -3,6 +3,8 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt::Write as _;
 
+use beiming_ir::kernel::Unit;
+
 use crate::operators;
 use crate::run::{Mutant, Verdict};
 
@@ -11,148 +13,127 @@ struct Equivalent {
     operator: &'static str,
     /// In the line as it was.
     line: &'static str,
+    /// Kernels of this unit only.
+    unit: Option<Unit>,
     why: &'static str,
 }
 
+const fn any(operator: &'static str, line: &'static str, why: &'static str) -> Equivalent {
+    Equivalent { operator, line, unit: None, why }
+}
+
+const fn of(unit: Unit, operator: &'static str, line: &'static str, why: &'static str) -> Equivalent {
+    Equivalent { operator, line, unit: Some(unit), why }
+}
+
+const RING: &str = "rows behind the last one, in this group's part of the workspace: no core reads them";
+const LANE: &str = "one element more in the block that the row ends in: padding of both buffers, which nobody reads";
+const REPEAT: &str = "one number a row: the buffer is a whole repeat and a tile has fewer rows";
+const GUARD: &str =
+    "asks whether a tap has a point inside: at these shapes it has several or none, and the loop within knows its own bounds";
+const CLAMP: &str = "the bound of a number that is rounded to an integer afterwards: a quarter more is the same integer";
+
 const EQUIVALENT: &[Equivalent] = &[
-    Equivalent { operator: "cross-pipe", line: "CrossCoreWaitFlag", why: "the last wait of a core: nothing follows it" },
-    Equivalent { operator: "tail-missing", line: ") / ", why: "steps behind the end of the depth multiply zeros" },
-    Equivalent { operator: "tail-more", line: ") / ", why: "steps behind the end of the depth multiply zeros" },
-    Equivalent { operator: "row-pitch", line: "InitConstValue(", why: "there is no such edge at these shapes" },
-    Equivalent {
-        operator: "pad-off",
-        line: "DataCopyPad",
-        why: "the padding lies in the block that the row ends in, which is filled either way; what is computed there is copied nowhere",
-    },
-    Equivalent {
-        operator: "pad-value",
-        line: "DataCopyPad",
-        why: "what is computed of the padding is copied nowhere, and reductions end with the row",
-    },
-    Equivalent {
-        operator: "pad-count",
-        line: "DataCopyPad",
-        why: "a copy fills the last block whether asked to or not; what is computed there is copied nowhere",
-    },
-    Equivalent {
-        operator: "constant",
-        line: "Duplicate<",
-        why: "fills a tile behind the last element, up to whole repeats for a comparison; what is computed there is copied nowhere",
-    },
-    Equivalent {
-        operator: "count-more",
-        line: "Duplicate<",
-        why: "fills one element more behind the last one, which the next row or nobody reads, inside the buffer",
-    },
-    Equivalent { operator: "count-more", line: "ReduceSum<", why: "the element behind the row is padding, which is zero" },
-    Equivalent {
-        operator: "count-more",
-        line: "ReduceMax<",
-        why: "the maximum only keeps the exponentials finite: softmax is the same for every number that does; the element behind the row is padding",
-    },
-    Equivalent {
-        operator: "count-less",
-        line: "ReduceMax<",
-        why: "the maximum only keeps the exponentials finite: softmax is the same for every number that does",
-    },
-    Equivalent {
-        operator: "count-less",
-        line: "(at",
-        why: "the last elements of a tile of rows are the padding of the last row",
-    },
-    Equivalent {
-        operator: "count-less",
-        line: "Smaller(",
-        why: "the last elements of a tile of rows are the padding of the last row",
-    },
-    Equivalent { operator: "count-less", line: ", 48);", why: "the last elements of a row of 45 are its padding up to 48" },
-    Equivalent {
-        operator: "buffer-half",
-        line: "mBuffer",
-        why: "one number a row: the buffer is a whole repeat and a tile has fewer rows",
-    },
-    Equivalent {
-        operator: "buffer-half",
-        line: "sBuffer",
-        why: "one number a row: the buffer is a whole repeat and a tile has fewer rows",
-    },
-    Equivalent {
-        operator: "buffer-half",
-        line: "onesBuffer",
-        why: "one number a row: the buffer is a whole repeat and a tile has fewer rows",
-    },
-    Equivalent {
-        operator: "buffer-half",
-        line: "partialBuffer",
-        why: "twice what the instruction needs by its documentation is set aside",
-    },
-    Equivalent {
-        operator: "buffers-overlap",
-        line: "Buffer.Get<",
-        why: "the other scratch is dead by then, or each element is read before it is written in its place",
-    },
-    Equivalent {
-        operator: "drop-barrier",
-        line: "PIPE_ALL",
-        why: "the compiler orders the scalar and the vector unit by itself, and nothing else touches what lies behind the last whole block",
-    },
-    Equivalent {
-        operator: "other-barrier",
-        line: "PIPE_ALL",
-        why: "the compiler orders the scalar and the vector unit by itself, and nothing else touches what lies behind the last whole block",
-    },
-    Equivalent { operator: "drop-barrier", line: "PIPE_M", why: "one product a tile: no other one accumulates into its result" },
-    Equivalent { operator: "other-barrier", line: "PIPE_M", why: "one product a tile: no other one accumulates into its result" },
-    Equivalent {
-        operator: "tail-loop",
-        line: "i < end",
-        why: "one element of the padding is left as it was; what is computed of it is copied nowhere",
-    },
-    Equivalent {
-        operator: "tail-fill",
-        line: "T(0)",
-        why: "what is computed of the padding is copied nowhere, and reductions end with the row",
-    },
-    Equivalent { operator: "grid-step", line: "point < 1;", why: "a grid of one point" },
-    Equivalent { operator: "grid-start", line: "point < 1;", why: "a grid of one point" },
-    Equivalent { operator: "row-pitch", line: "LoadData(", why: "a loop of one round: the first row lies at zero" },
-    Equivalent { operator: "loop-long", line: "for (", why: "one row more inside the buffer, which nobody reads" },
-    Equivalent {
-        operator: "rounding-none",
-        line: "Cast(",
-        why: "without a mode the conversion rounds to nearest where something is lost",
-    },
-    Equivalent { operator: "rounding-other", line: "Cast(", why: "the numbers are whole before the conversion" },
-    Equivalent {
-        operator: "scalar-sign",
-        line: "m.GetValue(",
-        why: "softmax of finite exponentials is the same for every shift",
-    },
-    Equivalent { operator: "product-depth", line: ".k = ", why: "the last steps of the depth are zeros in both operands" },
-    Equivalent { operator: "init-always", line: "cmatrixInitVal", why: "one product a tile" },
-    Equivalent { operator: "nz-c0-stride", line: "Nd2NzParams", why: "one column of fractals: no stride" },
-    Equivalent { operator: "nz-c0-short", line: "Nd2NzParams", why: "one column of fractals: no stride" },
-    Equivalent {
-        operator: "edge-drop",
-        line: "InitConstValue",
-        why: "no load reaches this edge, or there is none at these shapes",
-    },
-    Equivalent {
-        operator: "edge-value",
-        line: "InitConstValue",
-        why: "rows and columns beyond the result: they leave through no fixpipe",
-    },
-    Equivalent {
-        operator: "edge-blocks",
-        line: "InitConstValue",
-        why: "the block is behind what the loads reach, or of a row or column beyond the result",
-    },
-    Equivalent { operator: "edge-gap", line: "InitConstValue", why: "one column of fractals: no stride" },
-    Equivalent { operator: "fixpipe-source", line: ".srcStride", why: "one column of fractals: no stride" },
+    any("constant", "-128.0f", CLAMP),
+    any("constant", "127.0f", CLAMP),
+    any("count-more", "Add(sums", LANE),
+    any("count-more", "Max(sums", LANE),
+    any("count-less", "count0 * ", "the last elements of a tile of rows are the padding of the last row"),
+    any("tail-more", "for (int64_t i5 = 0", "one row more inside the buffer, which nobody reads"),
+    of(Unit::Mix, "fixpipe-rows-more", "out.mSize", RING),
+    of(Unit::Mix, "global-size", "Ring.", RING),
+    any("tail-less", "if ((Smaller(", GUARD),
+    any("tail-more", "if ((Smaller(", GUARD),
+    any("tail-missing", "if ((Smaller(", GUARD),
+    of(Unit::Mix, "tail-missing", "out.mSize", RING),
+    of(Unit::Mix, "tail-more", "out.mSize", RING),
+    any("cross-pipe", "CrossCoreWaitFlag", "the last wait of a core: nothing follows it"),
+    any("tail-missing", ") / ", "steps behind the end of the depth multiply zeros"),
+    any("tail-more", ") / ", "steps behind the end of the depth multiply zeros"),
+    any("row-pitch", "InitConstValue(", "there is no such edge at these shapes"),
+    any(
+        "pad-off",
+        "DataCopyPad",
+        "the padding lies in the block that the row ends in, which is filled either way; what is computed there is copied nowhere",
+    ),
+    any("pad-value", "DataCopyPad", "what is computed of the padding is copied nowhere, and reductions end with the row"),
+    any(
+        "pad-count",
+        "DataCopyPad",
+        "a copy fills the last block whether asked to or not; what is computed there is copied nowhere",
+    ),
+    any(
+        "constant",
+        "Duplicate<",
+        "fills a tile behind the last element, up to whole repeats for a comparison; what is computed there is copied nowhere",
+    ),
+    any(
+        "count-more",
+        "Duplicate<",
+        "fills one element more behind the last one, which the next row or nobody reads, inside the buffer",
+    ),
+    any("count-more", "ReduceSum<", "the element behind the row is padding, which is zero"),
+    any(
+        "count-more",
+        "ReduceMax<",
+        "the maximum only keeps the exponentials finite: softmax is the same for every number that does; the element behind the row is padding",
+    ),
+    any(
+        "count-less",
+        "ReduceMax<",
+        "the maximum only keeps the exponentials finite: softmax is the same for every number that does",
+    ),
+    any("count-less", "(at", "the last elements of a tile of rows are the padding of the last row"),
+    any("count-less", "Smaller(", "the last elements of a tile of rows are the padding of the last row"),
+    any("count-less", ", 48);", "the last elements of a row of 45 are its padding up to 48"),
+    any("buffer-half", "mBuffer", REPEAT),
+    any("buffer-half", "sBuffer", REPEAT),
+    any("buffer-half", "onesBuffer", REPEAT),
+    any("buffer-half", "scaleBuffer", REPEAT),
+    any("buffer-half", "greatestBuffer", REPEAT),
+    any("buffer-half", "totalBuffer", REPEAT),
+    any("buffer-half", "hereBuffer", REPEAT),
+    any("buffer-half", "nextBuffer", REPEAT),
+    any("buffer-half", "partialBuffer", "twice what the instruction needs by its documentation is set aside"),
+    any(
+        "buffers-overlap",
+        "Buffer.Get<",
+        "the other scratch is dead by then, or each element is read before it is written in its place",
+    ),
+    any(
+        "drop-barrier",
+        "PIPE_ALL",
+        "the compiler orders the scalar and the vector unit by itself, and nothing else touches what lies behind the last whole block",
+    ),
+    any(
+        "other-barrier",
+        "PIPE_ALL",
+        "the compiler orders the scalar and the vector unit by itself, and nothing else touches what lies behind the last whole block",
+    ),
+    any("drop-barrier", "PIPE_M", "one product a tile: no other one accumulates into its result"),
+    any("other-barrier", "PIPE_M", "one product a tile: no other one accumulates into its result"),
+    any("tail-loop", "i < end", "one element of the padding is left as it was; what is computed of it is copied nowhere"),
+    any("tail-fill", "T(0)", "what is computed of the padding is copied nowhere, and reductions end with the row"),
+    any("grid-step", "point < 1;", "a grid of one point"),
+    any("grid-start", "point < 1;", "a grid of one point"),
+    any("row-pitch", "LoadData(", "a loop of one round: the first row lies at zero"),
+    any("loop-long", "for (", "one row more inside the buffer, which nobody reads"),
+    any("rounding-none", "Cast(", "without a mode the conversion rounds to nearest where something is lost"),
+    any("rounding-other", "Cast(", "the numbers are whole before the conversion"),
+    any("scalar-sign", "m.GetValue(", "softmax of finite exponentials is the same for every shift"),
+    any("product-depth", ".k = ", "the last steps of the depth are zeros in both operands"),
+    any("init-always", "cmatrixInitVal", "one product a tile"),
+    any("nz-c0-stride", "Nd2NzParams", "one column of fractals: no stride"),
+    any("nz-c0-short", "Nd2NzParams", "one column of fractals: no stride"),
+    any("edge-drop", "InitConstValue", "no load reaches this edge, or there is none at these shapes"),
+    any("edge-value", "InitConstValue", "rows and columns beyond the result: they leave through no fixpipe"),
+    any("edge-blocks", "InitConstValue", "the block is behind what the loads reach, or of a row or column beyond the result"),
+    any("edge-gap", "InitConstValue", "one column of fractals: no stride"),
+    any("fixpipe-source", ".srcStride", "one column of fractals: no stride"),
 ];
 
 fn reason(m: &Mutant) -> Option<&'static Equivalent> {
-    EQUIVALENT.iter().find(|e| e.operator == m.operator && m.was.contains(e.line))
+    EQUIVALENT.iter().find(|e| e.operator == m.operator && m.was.contains(e.line) && e.unit.is_none_or(|u| u == m.unit))
 }
 
 /// Survivors without a reason.
