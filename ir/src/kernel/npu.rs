@@ -24,9 +24,10 @@ pub fn pipe(k: &Kernel, s: &Stmt) -> Option<Pipe> {
     match s {
         Stmt::Copy { dst, src, .. } => copy_pipe(k.buffer(src.buffer).space, k.buffer(dst.buffer).space),
         Stmt::Mma { .. } => Some(Pipe::M),
-        // Accumulators are cleared by the cube unit and leave through the fixpipe.
+        // Accumulators are cleared by the cube unit and leave through the fixpipe; L1 is filled with a number by the copies in.
         Stmt::Vector { dst, .. } => Some(match k.buffer(dst.buffer).space {
             Space::L0C => Pipe::M,
+            Space::L1 => Pipe::Mte2,
             Space::Memory => Pipe::Fix,
             _ => Pipe::V,
         }),

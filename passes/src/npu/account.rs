@@ -1,8 +1,8 @@
 //! What a finished kernel costs, counted from its statements: every copy, load, product and vector instruction with the constants
 //! that the simulator charges too, so that estimate and simulation differ only where the model is wrong.
 //!
-//! Counted at the grid point of all zeros, which is a whole tile, for the core with the most points; inner loops are walked at
-//! their first and last round, in between they are taken to be like the first.
+//! Counted at the grid point in the middle, which is a whole tile and meets no padding, for the core with the most points; inner
+//! loops of more than a few rounds are walked at their first and last one, in between they are taken to be like the first.
 
 use std::collections::BTreeMap;
 
@@ -15,6 +15,9 @@ use beiming_ir::types::{DType, Dim};
 
 use super::sync::capacity;
 use super::{Estimate, Pipes};
+
+/// Loops of up to so many rounds (taps of a window, most of all) are walked round by round: some do nothing.
+const ROUNDS: i64 = 12;
 
 /// A kernel's cost on a chip.
 #[derive(Clone, PartialEq, Debug)]
@@ -78,7 +81,9 @@ pub fn account(k: &Kernel, npu: &Npu, dims: &dyn Fn(&str) -> Option<i64>) -> Opt
     let extent = |d: &Dim| d.eval(dims);
     let points = k.grid.iter().try_fold(1i64, |a, d| Some(a * extent(d)?.max(0)))?;
     let mut w = Walk { k, npu, dims, vars: BTreeMap::new(), pipes: Pipes::default(), moved: 0.0, products: 0.0, arithmetic: 0.0 };
-    (0..k.grid.len() as u32).for_each(|v| _ = w.vars.insert(v, 0));
+    for (v, d) in k.grid.iter().enumerate() {
+        w.vars.insert(v as u32, ((extent(d)? - 1) / 2).max(0));
+    }
     w.run(&k.body, 1.0);
     let all = match on.unit {
         Unit::Vector => npu.vector_cores,
@@ -187,13 +192,16 @@ impl Walk<'_> {
                         self.instruction(dst, *value, reduce.is_some(), n as f64, times);
                         continue;
                     }
-                    self.vars.insert(var.0, 0);
                     // The vector cores of a group work side by side.
-                    if n > 1 && *kind != Loop::Cores {
-                        self.run(body, times * (n - 1) as f64);
-                        self.vars.insert(var.0, n - 1);
+                    let rounds = if *kind == Loop::Cores { 1 } else { n };
+                    let walked: Vec<(i64, f64)> = match rounds {
+                        1..=ROUNDS => (0..rounds).map(|i| (i, 1.0)).collect(),
+                        _ => vec![(0, (rounds - 1) as f64), (rounds - 1, 1.0)],
+                    };
+                    for (at, of) in walked {
+                        self.vars.insert(var.0, at);
+                        self.run(body, times * of);
                     }
-                    self.run(body, times);
                 }
                 Stmt::If { cond, then } => {
                     // A condition on data is taken to hold.
@@ -230,6 +238,10 @@ impl Walk<'_> {
             }
             // Accumulators start from zero by a flag of the first product.
             Space::L0C => return,
+            Space::L1 => {
+                self.pipes.mte2 += times * n * to.dtype.size() as f64 / self.npu.core.gm_to_l1_streaming;
+                return;
+            }
             _ => {}
         }
         let r = &self.npu.core.vector;
@@ -244,7 +256,8 @@ impl Walk<'_> {
             Expr::Binary(op, a, _) if op.is_compare() => simple(self.k.dtype(*a)),
             _ => simple(to.dtype),
         };
-        self.pipes.vector += times * n / rate;
+        // An instruction of few lanes takes a cycle all the same.
+        self.pipes.vector += times * (n / rate).max(1.0);
         self.arithmetic += times * n / rate;
     }
 
@@ -258,7 +271,14 @@ impl Walk<'_> {
         match copy_pipe(from.space, to.space) {
             Some(Pipe::Mte2) => {
                 self.moved += times * bytes;
-                self.pipes.mte2 += times * bytes / if to.space == Space::L1 { c.gm_to_l1_streaming } else { c.gm_vector.0 };
+                self.pipes.mte2 += times
+                    * if to.space == Space::L1 {
+                        // Rows become whole blocks of 32 bytes.
+                        let row = extents.last().map_or(0, |e| e.1) as f64 * to.dtype.size() as f64;
+                        bytes * ((row / 32.0).ceil() * 32.0 / row.max(1.0)) / c.gm_to_l1_streaming
+                    } else {
+                        bytes / c.gm_vector.0
+                    };
             }
             Some(Pipe::Mte3) => {
                 self.moved += times * bytes;
@@ -288,14 +308,20 @@ impl Walk<'_> {
     /// Extents that a guard of limits leaves.
     fn limit(&self, guard: ExprId, extents: &mut [(VarId, i64)]) {
         match &self.k.exprs[guard.index()] {
+            // The upper limit of an axis stands behind the lower one, which takes away what is left of it.
             Expr::Binary(BinaryOp::And, a, b) => {
-                self.limit(*a, extents);
                 self.limit(*b, extents);
+                self.limit(*a, extents);
             }
             Expr::Binary(BinaryOp::Lt, a, b) => {
                 let Expr::Var(v) = self.k.exprs[a.index()] else { return };
                 let most = self.int(*b).max(0);
                 extents.iter_mut().filter(|e| e.0 == v).for_each(|e| e.1 = e.1.min(most));
+            }
+            Expr::Binary(BinaryOp::Ge, a, b) => {
+                let Expr::Var(v) = self.k.exprs[a.index()] else { return };
+                let least = self.int(*b).max(0);
+                extents.iter_mut().filter(|e| e.0 == v).for_each(|e| e.1 = (e.1 - least).max(0));
             }
             _ => {}
         }

@@ -69,7 +69,8 @@ void nd_to_nz(const Window& dst, const uint8_t* src, const AscendC::Nd2NzParams&
             }
         }
     }
-    in.spend(double(uint64_t(p.ndNum) * p.nValue * p.dValue * size) / in.in().machine().chip().gm_to_l1);
+    // Rows become whole blocks.
+    in.spend(double(uint64_t(p.ndNum) * p.nValue * columns * CELL) / in.in().machine().chip().gm_to_l1);
 }
 
 void load_2d(const Window& dst, const Window& src, const AscendC::LoadData2DParams& p, uint32_t size, Site site) {

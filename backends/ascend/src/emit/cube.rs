@@ -10,6 +10,7 @@ use beiming_ir::target::npu::Generation;
 use beiming_ir::types::DType;
 
 use super::file::Writer;
+use super::part::{self, Source, Tile, field};
 use super::text::Text;
 use super::types;
 
@@ -41,16 +42,29 @@ pub fn to_l1(w: &mut Writer, vars: &[(VarId, ExprId)], dst: &Element, src: &Elem
     if along.s != "1" || rows % SIDE != 0 || columns % k0(dtype) != 0 {
         return Err("a copy into L1 that is no whole fractals of dense rows".into());
     }
-    let first = w.print.without(src.index[0], &[Some(*vr), Some(*vc)]).ok_or("a copy whose addresses are not linear")?;
+    let vars = [Some(*vr), Some(*vc)];
+    let first = w.print.without(src.index[0], &vars).ok_or("a copy whose addresses are not linear")?;
+    let to = [0, 1].map(|a| w.print.without(dst.index[a], &vars));
+    let [Some(row), Some(column)] = to else { return Err("a copy into L1 whose place is not linear".into()) };
     // What of the tile is filled, and what of that there is.
     let filled = [er, ec].map(|e| w.print.scalar(*e));
     let [Some(fr), Some(fc)] = filled else { return Err("a copy into L1 of extents from data".into()) };
     let mut there = [fr.clone(), fc.clone()];
+    let mut from_row = None;
     if let Some(g) = src.guard {
-        limits(w, g, [*vr, *vc], &mut there)?;
+        limits(w, g, [*vr, *vc], &mut there, &mut from_row)?;
     }
     let name = w.name(dst.buffer);
     let ty = types::name(dtype).ok_or("elements of no type")?;
+    if from_row.is_some() || !row.is_zero() || !column.is_zero() {
+        if in_strips(w, dst.buffer) {
+            return Err("a part of a tile that lies in strips".into());
+        }
+        let tile = Tile { name, ty, rows, k0: k0(dtype), at: [row, column] };
+        let source = Source { buffer: src.buffer, first, pitch };
+        let within = src.guard.and_then(|g| row_limit(w, g, *vr)).zip(fr.known()).is_some_and(|(most, filled)| most <= filled);
+        return part::to_l1(w, &tile, &source, [fr, fc], from_row.unwrap_or(Text::int(0)), there, within);
+    }
     let [r, c] = [0, 1].map(|a| {
         let most = [&fr, &fc][a];
         match (there[a].known(), most.known()) {
@@ -78,11 +92,6 @@ pub fn to_l1(w: &mut Writer, vars: &[(VarId, ExprId)], dst: &Element, src: &Elem
         field(&pitch)
     ));
     Ok(())
-}
-
-/// Text of a field of 16 bits.
-fn field(t: &Text) -> String {
-    if t.known().is_some() { t.s.clone() } else { format!("static_cast<uint16_t>({})", t.s) }
 }
 
 /// True for a local in L1 whose 32-bit elements are transposed on the way out: that takes two fractals side by side, so that they
@@ -217,12 +226,34 @@ fn edges(w: &mut Writer, name: &str, ty: &str, pitch: usize, filled: [&Text; 2],
     }
 }
 
-/// How much of a tile there is, from `r < x && c < y`.
-fn limits(w: &Writer, guard: ExprId, vars: [VarId; 2], there: &mut [Text; 2]) -> Result<(), String> {
+/// The most rows that a guard lets through, where that is plain to see.
+fn row_limit(w: &Writer, guard: ExprId, row: VarId) -> Option<i64> {
+    fn at_most(w: &Writer, e: ExprId) -> Option<i64> {
+        match &w.k.exprs[e.index()] {
+            Expr::Binary(BinaryOp::Min, a, b) => [at_most(w, *a), at_most(w, *b)].into_iter().flatten().min(),
+            _ => w.print.unnamed(e)?.known(),
+        }
+    }
+    match &w.k.exprs[guard.index()] {
+        Expr::Binary(BinaryOp::And, a, b) => row_limit(w, *a, row).or_else(|| row_limit(w, *b, row)),
+        Expr::Binary(BinaryOp::Lt, a, b) if matches!(w.k.exprs[a.index()], Expr::Var(v) if v == row) => at_most(w, *b),
+        _ => None,
+    }
+}
+
+/// How much of a tile there is, from `r >= first && r < x && c < y`.
+fn limits(w: &Writer, guard: ExprId, vars: [VarId; 2], there: &mut [Text; 2], first: &mut Option<Text>) -> Result<(), String> {
     match &w.k.exprs[guard.index()] {
         Expr::Binary(BinaryOp::And, a, b) => {
-            limits(w, *a, vars, there)?;
-            limits(w, *b, vars, there)
+            limits(w, *a, vars, there, first)?;
+            limits(w, *b, vars, there, first)
+        }
+        Expr::Binary(BinaryOp::Ge, a, b) => {
+            if !matches!(w.k.exprs[a.index()], Expr::Var(v) if v == vars[0]) {
+                return Err("a lower limit of what is no row".into());
+            }
+            *first = Some(w.print.scalar(*b).ok_or("a limit from data")?);
+            Ok(())
         }
         Expr::Binary(BinaryOp::Lt, a, b) => {
             let Expr::Var(v) = w.k.exprs[a.index()] else { return Err("a limit of what is no coordinate".into()) };
@@ -341,6 +372,31 @@ pub fn cleared(w: &Writer, body: &[Stmt]) -> Option<BufId> {
     let (dst, value, None) = super::vector::single(body)? else { return None };
     let zero = matches!(&w.k.exprs[value.index()], Expr::Const(s) if s.value.to_f64() == 0.0);
     (zero && w.k.buffer(dst.buffer).space == Space::L0C).then_some(dst.buffer)
+}
+
+/// `for i { for j { l1[row + i, column + j] = 0 } }` filled with zeros; `None` where a loop is not that.
+pub fn zeros(w: &mut Writer, var: VarId, extent: ExprId, body: &[Stmt]) -> Option<Result<(), String>> {
+    let [Stmt::For { var: lane, extent: columns, kind: Loop::Vector, body }] = body else { return None };
+    let (dst, value, None) = super::vector::single(body)? else { return None };
+    let zero = matches!(&w.k.exprs[value.index()], Expr::Const(s) if s.value.to_f64() == 0.0);
+    if !zero || w.k.buffer(dst.buffer).space != Space::L1 {
+        return None;
+    }
+    let mut write = || -> Result<(), String> {
+        let [rows, _] = extents(w, dst.buffer)?;
+        let dtype = w.k.buffer(dst.buffer).dtype;
+        let ty = types::name(dtype).ok_or("elements of no type")?;
+        let at = [0, 1].map(|a| w.print.without(dst.index[a], &[Some(var), Some(*lane)]));
+        let counts = [extent, *columns].map(|e| w.print.scalar(e));
+        let ([Some(row), Some(column)], [Some(high), Some(wide)]) = (at, counts) else {
+            return Err("zeros whose place or extents are data".into());
+        };
+        let tile = Tile { name: w.name(dst.buffer), ty, rows, k0: k0(dtype), at: [row, column] };
+        let zero = Text::int(0);
+        tile.zeros(w, [&zero, &high], [&zero, &tile.reached(&wide)], "zeros where no tap reaches");
+        Ok(())
+    };
+    Some(write())
 }
 
 /// A product. `first`: the condition under which the accumulators start from zero.

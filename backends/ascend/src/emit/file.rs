@@ -423,6 +423,9 @@ impl<'k> Writer<'k> {
                     self.close();
                     return Ok(());
                 }
+                if let Some(done) = cube::zeros(self, *var, *extent, body) {
+                    return done;
+                }
                 let n = self.print.scalar(*extent).ok_or("a number of rounds from data")?.s;
                 let i = variable(*var);
                 self.open(&format!("for (int64_t {i} = 0; {i} < {n}; ++{i}) {{"));

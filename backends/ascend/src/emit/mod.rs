@@ -5,6 +5,7 @@
 //! - `vector`: instructions of the vector unit.
 //! - `copy`: copies between global memory and the unified buffer.
 //! - `cube`: the matrix path.
+//! - `part`: parts of a tile of the matrix path, and zeros around them.
 //! - `mixed`: cube core and vector cores of one kernel, and what they hand over.
 //! - `prelude`: functions that kernels carry with them.
 //! - `file`: the file around the statements.
@@ -15,6 +16,7 @@ mod cube;
 mod file;
 mod listing;
 mod mixed;
+mod part;
 mod prelude;
 mod text;
 mod types;

@@ -21,6 +21,9 @@ const SIDE: i64 = 16;
 pub fn lower(cx: &mut BodyCx, npu: &Npu, anchor: usize, root: Arg, dst: Operand) -> Result<(), String> {
     let out = cx.ty(root).dtype;
     let mut p = plan(cx, npu, anchor, out)?;
+    if p.window.is_some() {
+        return Err(format!("convolutions are not written for the cube unit of {} yet", npu.name));
+    }
     p.tile = smaller(npu, &p);
     let (t, [m, n, k]) = (p.tile, p.dims.clone());
     let mut kb = KernelBuilder::new(cx.symbols, &p.grid());

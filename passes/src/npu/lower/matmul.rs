@@ -10,6 +10,7 @@ use beiming_ir::ops::{Arg, BinaryOp, Op};
 use beiming_ir::target::npu::{Generation, Npu};
 use beiming_ir::types::{DType, Dim};
 
+use super::conv::{self, Window};
 use super::operands::{Side, materialise, param, side, transposed};
 use crate::lower::body::BodyCx;
 use crate::lower::builder::{KernelBuilder, Operand, repeat, store};
@@ -29,6 +30,8 @@ pub struct Plan {
     pub sides: [Side; 2],
     /// Type of the operands, of the accumulators and of the result.
     pub dtypes: [DType; 3],
+    /// Of a convolution: how its left operand is gathered.
+    pub window: Option<Window>,
 }
 
 /// What the schedule chose: rows, columns and depth of a step, and steps of a copy.
@@ -45,10 +48,13 @@ pub struct Tiling {
 }
 
 impl Plan {
-    /// The grid: the batch, then base tiles along rows and columns.
+    /// The grid: the batch, then base tiles along rows (of a convolution: along rows and columns of its images) and columns.
     pub fn grid(&self) -> Vec<Dim> {
         let mut grid = self.batch.clone();
-        grid.push(self.dims[0].ceil_div(&Dim::Known(self.tile.bm)));
+        match &self.window {
+            Some(w) => grid.extend(w.tiles()),
+            None => grid.push(self.dims[0].ceil_div(&Dim::Known(self.tile.bm))),
+        }
         grid.push(self.dims[1].ceil_div(&Dim::Known(self.tile.bn)));
         grid
     }
@@ -98,7 +104,9 @@ pub fn lower(cx: &mut BodyCx, npu: &Npu, anchor: usize, root: Arg, dst: Operand)
 /// Looks the product over and chooses its tile; operands that are no elements of inputs are computed by kernels before it.
 pub fn plan(cx: &mut BodyCx, npu: &Npu, anchor: usize, out: DType) -> Result<Plan, String> {
     let node = cx.body.nodes[anchor].clone();
-    let Op::MatMul { .. } = node.op else { return Err("no matrix product".into()) };
+    if !matches!(node.op, Op::MatMul { .. } | Op::Conv(_)) {
+        return Err("no matrix product".into());
+    }
     let operand = cx.ty(node.args[0]).dtype;
     let mode = npu.core.cube_mode(operand).filter(|m| m.accumulator == DType::F32);
     let Some(mode) = mode.copied().filter(|_| matches!(operand, DType::F16 | DType::BF16 | DType::F32)) else {
@@ -106,6 +114,9 @@ pub fn plan(cx: &mut BodyCx, npu: &Npu, anchor: usize, out: DType) -> Result<Pla
     };
     if !matches!(out, DType::F32 | DType::F16 | DType::BF16) {
         return Err(format!("a product of {operand} with a result of {out} is not written for the cube unit"));
+    }
+    if let Op::Conv(_) = node.op {
+        return conv::plan(cx, npu, anchor, out, [operand, mode.accumulator]);
     }
     for arg in [node.args[0], node.args[1]] {
         materialise(cx, npu, arg)?;
@@ -147,11 +158,22 @@ pub fn plan(cx: &mut BodyCx, npu: &Npu, anchor: usize, out: DType) -> Result<Pla
     let bk = tile.bk.min(product.k.next_multiple_of(k0.max(16))).max(least);
     let steps = if k.known().is_some() { tile.steps.min(product.k.div_ceil(bk)) } else { tile.steps };
     let tile = Tiling { bm: tile.bm as i64, bn: tile.bn as i64, bk: bk as i64, steps: steps as i64 };
-    Ok(Plan { anchor, tile, dims: [m, n, k], batch, sides: [left, right], dtypes: [operand, mode.accumulator, out] })
+    Ok(Plan {
+        anchor,
+        tile,
+        dims: [m, n, k],
+        batch,
+        sides: [left, right],
+        dtypes: [operand, mode.accumulator, out],
+        window: None,
+    })
 }
 
 /// The statements that leave a finished base tile in the accumulators.
 pub fn accumulate(kb: &mut KernelBuilder, p: &Plan) -> (Place, Vec<Stmt>) {
+    if let Some(w) = &p.window {
+        return conv::accumulate(kb, p, w);
+    }
     let (t, [m, n, k], [left, right], operand) = (&p.tile, &p.dims, &p.sides, p.dtypes[0]);
     let at = kb.grid.clone();
     let (batch_at, tiles) = at.split_at(p.batch.len());

@@ -2,11 +2,12 @@
 //! a core. Every statement is one instruction of Ascend C or one copy; `sync` then makes the order between the pipes explicit.
 //!
 //! A group is taken by its family (`stream`: elementwise, `rows`: softmax, normalisations and reductions along rows,
-//! `matmul`: products, `mixed`: with what follows them, `coupled`: on cores with both units, `attention`) or refused with the
+//! `matmul`: products, `conv`: convolutions as products, `mixed`: with what follows them, `coupled`: on cores with both units, `attention`) or refused with the
 //! reason; what is refused runs on the host's CPU in the same plan.
 
 mod attention;
 mod boxes;
+mod conv;
 mod coupled;
 mod dense;
 mod epilogue;
@@ -32,9 +33,10 @@ use beiming_ir::ops::{Arg, Op};
 use beiming_ir::target::npu::Npu;
 use beiming_ir::types::Dim;
 
+use super::account::account;
 use super::{legal, sync};
 use crate::lower::body::{BodyCx, is_anchor};
-use crate::lower::builder::Operand;
+use crate::lower::builder::{Call, Operand};
 
 /// Lowers a node's body to NPU kernels. The error says what the chip or this lowering lacks.
 pub fn lower(cx: &mut BodyCx, npu: &Npu) -> Result<(), String> {
@@ -96,7 +98,10 @@ fn either(cx: &mut BodyCx, npu: &Npu, anchor: usize) -> Result<(), String> {
     Ok(())
 }
 
-/// A window: as a product on the cube unit where it is one, else on the vector unit.
+/// How much faster the vector unit must be predicted to be: less than this the model does not tell apart.
+const CLEARLY: f64 = 1.1;
+
+/// A window: as a product on the cube unit where it is one, and where the model says that this is faster; else on the vector unit.
 fn windowed(cx: &mut BodyCx, npu: &Npu, anchor: usize) -> Result<(), String> {
     if let Some((mut alike, product_at)) = pointwise::as_product(cx, anchor)
         && product(&mut alike, npu, product_at).is_ok()
@@ -104,7 +109,32 @@ fn windowed(cx: &mut BodyCx, npu: &Npu, anchor: usize) -> Result<(), String> {
         *cx = alike;
         return Ok(());
     }
-    before(cx, npu, anchor, window::lower)
+    let mut on_vector = cx.clone();
+    let possible = before(&mut on_vector, npu, anchor, window::lower);
+    if let Some(mut on_cube) = pointwise::as_rows(cx, anchor)
+        && product(&mut on_cube, npu, anchor).is_ok()
+        && let Some(there) = predicted(&on_cube, npu)
+        && (possible.is_err() || predicted(&on_vector, npu).is_none_or(|here| there <= here * CLEARLY))
+    {
+        *cx = on_cube;
+        return Ok(());
+    }
+    *cx = on_vector;
+    possible
+}
+
+/// Microseconds of the calls made so far, launches included; `None` where one does not fit the chip.
+fn predicted(cx: &BodyCx, npu: &Npu) -> Option<f64> {
+    let each = |call: &Call| {
+        let mut kernel = call.kernel.clone();
+        sync::run(&mut kernel, npu).and_then(|()| legal::check(&kernel, npu)).ok()?;
+        let value = |name: &str| {
+            let at = kernel.symbols.iter().position(|s| &**s == name)?;
+            Some(cx.typical(&call.dims[at]))
+        };
+        Some(account(&kernel, npu, &value)?.estimate.us)
+    };
+    cx.calls.iter().try_fold(0.0, |sum, c| Some(sum + each(c)?))
 }
 
 /// True for a reduction whose axes are not the innermost ones, or over one element.

@@ -13,7 +13,7 @@ use crate::lower::builder::{KernelBuilder, Operand};
 use crate::lower::inline::Inliner;
 
 /// Most elements from one row of an operand to the next: a field of 16 bits.
-const WIDEST_ROW: i64 = 65535;
+pub const WIDEST_ROW: i64 = 65535;
 
 /// One operand: where its elements are.
 #[derive(Clone)]

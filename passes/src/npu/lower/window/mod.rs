@@ -34,13 +34,48 @@ pub fn takes(op: &Op) -> bool {
 
 /// One axis of the window.
 #[derive(Clone, Copy, Debug)]
-struct Axis {
-    input: i64,
-    output: i64,
-    taps: i64,
-    stride: i64,
-    dilation: i64,
-    low: i64,
+pub struct Axis {
+    /// Extent of the input.
+    pub input: i64,
+    /// Extent of the result.
+    pub output: i64,
+    /// Taps.
+    pub taps: i64,
+    /// Elements from one position to the next.
+    pub stride: i64,
+    /// Elements from one tap to the next.
+    pub dilation: i64,
+    /// Padding before the first element.
+    pub low: i64,
+}
+
+/// Rows and columns of a window over `x` whose result is `y`; one of a single axis has one row. `taps`, strides, dilations and
+/// padding by axis; an error where an extent is open.
+pub fn axes(
+    x: &TensorType,
+    y: &TensorType,
+    taps: &[i64],
+    [strides, dilations]: [&[usize]; 2],
+    pads: &[(i64, i64)],
+) -> Result<[Axis; 2], String> {
+    let rank = x.rank() - 2;
+    let mut axes = vec![Axis { input: 1, output: 1, taps: 1, stride: 1, dilation: 1, low: 0 }; 2 - rank.min(2)];
+    for a in 0..rank {
+        axes.push(Axis {
+            input: known(&x.shape[1 + a], "rows")?,
+            output: known(&y.shape[1 + a], "rows")?,
+            taps: taps[a],
+            stride: strides[a] as i64,
+            dilation: dilations[a] as i64,
+            low: pads[a].0,
+        });
+    }
+    <[Axis; 2]>::try_from(axes).map_err(|_| "windows over three axes are not tiled for the NPU".to_string())
+}
+
+/// An extent that a window needs to know.
+pub fn known(d: &Dim, what: &str) -> Result<i64, String> {
+    d.known().ok_or(format!("a window over an open extent ({what} {d}) is not tiled for the NPU"))
 }
 
 /// What a tap does with an element.
@@ -122,22 +157,6 @@ fn window(cx: &BodyCx, npu: &Npu, anchor: usize) -> Result<Window, String> {
         return product(&x, cx.ty(node.args[1]), &y);
     }
     let rank = x.rank() - 2;
-    let known =
-        |d: &Dim, what: &str| d.known().ok_or(format!("a window over an open extent ({what} {d}) is not tiled for the NPU"));
-    let of = |taps: Vec<i64>, strides: &[usize], dilations: &[usize], pads: &[(i64, i64)]| -> Result<[Axis; 2], String> {
-        let mut axes = vec![Axis { input: 1, output: 1, taps: 1, stride: 1, dilation: 1, low: 0 }; 2 - rank.min(2)];
-        for a in 0..rank {
-            axes.push(Axis {
-                input: known(&x.shape[1 + a], "rows")?,
-                output: known(&y.shape[1 + a], "rows")?,
-                taps: taps[a],
-                stride: strides[a] as i64,
-                dilation: dilations[a] as i64,
-                low: pads[a].0,
-            });
-        }
-        <[Axis; 2]>::try_from(axes).map_err(|_| "windows over three axes are not tiled for the NPU".to_string())
-    };
     let channels = [known(&x.shape[rank + 1], "channels")?, known(&y.shape[rank + 1], "channels")?];
     let (task, axes) = match &node.op {
         Op::Pool(p) => {
@@ -152,15 +171,16 @@ fn window(cx: &BodyCx, npu: &Npu, anchor: usize) -> Result<Window, String> {
             if matches!(p.kind, PoolKind::Avg { padded: true }) && p.ceil {
                 return Err("a mean that counts padding, rounded up, is not written for the vector unit".into());
             }
-            (task, of(p.window.iter().map(|w| *w as i64).collect(), &p.strides, &p.dilations, &p.pads)?)
+            let taps: Vec<i64> = p.window.iter().map(|w| *w as i64).collect();
+            (task, self::axes(&x, &y, &taps, [&p.strides, &p.dilations], &p.pads)?)
         }
         Op::Conv(c) => {
             let w = cx.ty(node.args[1]).clone();
-            let taps = w.shape[..rank].iter().map(|d| known(d, "taps")).collect::<Result<_, _>>()?;
+            let taps = w.shape[..rank].iter().map(|d| known(d, "taps")).collect::<Result<Vec<_>, _>>()?;
             let depth = known(&w.shape[rank], "channels")?;
             let columns = channels[1] / c.groups as i64;
             let task = if depth == 1 && columns == 1 { Task::Each } else { Task::Mix { depth, columns } };
-            (task, of(taps, &c.strides, &c.dilations, &c.pads)?)
+            (task, self::axes(&x, &y, &taps, [&c.strides, &c.dilations], &c.pads)?)
         }
         op => return Err(format!("`{}` has no window", op.name())),
     };
@@ -310,7 +330,7 @@ impl Axis {
     }
 
     /// A window reaches over an edge.
-    fn crosses(&self) -> bool {
+    pub fn crosses(&self) -> bool {
         self.low > 0 || (self.output - 1) * self.stride + (self.taps - 1) * self.dilation - self.low >= self.input
     }
 
