@@ -8,7 +8,7 @@ export BEIMING_PYTHON := $(CURDIR)/$(PY)
 # Real models for the tests of the importer: those that setup collects, and those of `make models` where they are.
 export BEIMING_MODELS := $(CURDIR)/build/models
 
-.PHONY: all setup build demo test test-acl mutation ascend-predictions test-page test-jax bench bench-jax sim-models kunpeng fuzz bless lint models runtime runtime-aarch64 wheel wheel-runtime test-python clean
+.PHONY: all setup build demo test test-acl mutation anchors ascend-predictions test-page test-jax bench bench-jax sim-models kunpeng fuzz bless lint models runtime runtime-aarch64 wheel wheel-runtime test-python clean
 
 all: build
 
@@ -45,6 +45,10 @@ test-acl: setup
 # All mutants of the emitted kernels on the simulator: minutes. Writes its table in docs/ascend.md. A fixed subset is part of `test`.
 mutation:
 	BEIMING_MUTATION=$(CURDIR)/docs/ascend.md cargo test -q -p beiming-ascend --test mutation everything
+
+# The cost model beside the published times of Ascend kernels; writes the table in docs/ascend.md.
+anchors: setup
+	BEIMING_ANCHORS=$(CURDIR)/docs/ascend.md cargo test -q -p beiming-passes --test anchors
 
 # What the compiler predicts for whole models on three chips; writes the table in docs/ascend.md.
 ascend-predictions: build

@@ -1,5 +1,5 @@
-//! The cost model for Ascend NPUs against published measurements. `cargo test -p beiming-passes --test anchors -- --nocapture`
-//! prints predicted beside published for every anchor that can be modelled, and what cannot be and why.
+//! The cost model for Ascend NPUs against published measurements. `make anchors` writes
+//! predicted beside published into docs/ascend.md for every anchor that can be modelled, and what cannot be and why.
 //!
 //! The published times are those of Huawei's public examples and of open kernel libraries (asc-devkit's worked examples, PTO,
 //! CATLASS). None was measured by this project.
@@ -12,13 +12,14 @@ use beiming_passes::npu::streaming::{self, Stream, Work};
 
 /// A published time and what the model says.
 struct Row {
+    chip: &'static str,
     what: String,
     published: f64,
     predicted: f64,
 }
 
 fn row(what: &str, npu: &Npu, published: f64, predicted: f64) -> Row {
-    Row { what: format!("{:12} {what}", npu.name), published, predicted }
+    Row { chip: npu.name, what: what.into(), published, predicted }
 }
 
 fn chip(name: &str) -> Npu {
@@ -186,22 +187,41 @@ const NOT_MODELLED: [(&str, &str); 6] = [
     ),
 ];
 
+/// The table in Markdown, with the median and the worst error.
+fn table(rows: &[Row], median: f64, worst: f64) -> String {
+    let mut out = String::from("| Chip | Kernel | Published us | Predicted us | Error |\n| --- | --- | ---: | ---: | ---: |\n");
+    for r in rows {
+        let (published, predicted) = (r.published, r.predicted);
+        let error = 100.0 * (predicted / published - 1.0);
+        out += &format!("| {} | {} | {published:.1} | {predicted:.1} | {error:+.1} % |\n", r.chip, r.what);
+    }
+    out += &format!("\n{} anchors: median error {:.1} %, worst {:.1} %.\n", rows.len(), 100.0 * median, 100.0 * worst);
+    out += "\n| Not modelled | Why |\n| --- | --- |\n";
+    NOT_MODELLED.iter().for_each(|(what, why)| out += &format!("| {what} | {why} |\n"));
+    out
+}
+
+/// Puts the table between its marks in a document.
+fn publish(path: &std::path::Path, table: &str) {
+    const MARKS: [&str; 2] = ["<!-- anchors: written by `make anchors` -->\n", "<!-- anchors: end -->\n"];
+    let old = std::fs::read_to_string(path).expect("the document is there");
+    let (before, _) = old.split_once(MARKS[0]).expect("the document has the first mark");
+    let (_, after) = old.split_once(MARKS[1]).expect("the document has the last mark");
+    std::fs::write(path, format!("{before}{}{table}{}{after}", MARKS[0], MARKS[1])).expect("the table is written");
+}
+
+/// `BEIMING_ANCHORS` names a document that gets the table.
 #[test]
 fn predictions_beside_published_times() {
     let rows = rows();
-    println!("{:66} {:>12} {:>12} {:>7}", "kernel", "published us", "predicted us", "error");
-    let mut errors = vec![];
-    for r in &rows {
-        let error = r.predicted / r.published - 1.0;
-        println!("{:66} {:12.1} {:12.1} {:+6.1}%", r.what, r.published, r.predicted, 100.0 * error);
-        errors.push(error.abs());
-    }
-    for (what, why) in NOT_MODELLED {
-        println!("not modelled: {what}: {why}");
-    }
+    let mut errors: Vec<f64> = rows.iter().map(|r| (r.predicted / r.published - 1.0).abs()).collect();
     errors.sort_by(f64::total_cmp);
     let (median, worst) = (errors[errors.len() / 2], errors[errors.len() - 1]);
-    println!("{} anchors: median error {:.1} %, worst {:.1} %", rows.len(), 100.0 * median, 100.0 * worst);
+    let table = table(&rows, median, worst);
+    println!("{table}");
+    if let Some(path) = std::env::var_os("BEIMING_ANCHORS") {
+        publish(std::path::Path::new(&path), &table);
+    }
     assert!(median < 0.12 && worst < 0.7, "the model has moved away from the published times");
 }
 

@@ -27,7 +27,7 @@ pub fn text(e: &Explanation) -> String {
     let rows: Vec<Vec<String>> = e.npu.iter().map(row).collect();
     out += "\nNPU kernels (microseconds of a launch, its bound, the roofline, cycles of the busiest core's pipes)\n";
     out += &output::table(
-        &["us", "bound", "roofline", "points", "cores", "balance", "pipes", "memories", "launches", "ops", "kernel"],
+        &["us", "bound", "roofline", "points", "cores", "balance", "pipes", "memories", "launches", "ops", "lines", "kernel"],
         &rows,
     );
     if !e.on_host.is_empty() {
@@ -51,6 +51,7 @@ fn row(k: &NpuKernel) -> Vec<String> {
         k.memories.iter().map(memory).collect::<Vec<_>>().join(", "),
         k.launches.to_string(),
         k.ops.len().to_string(),
+        k.lines.to_string(),
         k.name.clone(),
     ]
 }

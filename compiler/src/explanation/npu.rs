@@ -36,7 +36,7 @@ pub struct NpuKernel {
     pub moved: f64,
     /// The memories of a core.
     pub memories: Vec<Memory>,
-    /// Lines of Ascend C.
+    /// Lines of Ascend C as emitted; 0 for a kernel that has no spelling, which is an error of its own.
     #[serde(default)]
     pub lines: usize,
 }
@@ -109,7 +109,7 @@ fn one(k: &Kernel, launches: usize, npu: &Npu, model: &CostModel<'_>) -> Option<
         balance: short(a.estimate.balance),
         moved: a.moved.round(),
         memories: memories(k, npu).into_iter().map(memory).collect(),
-        lines: 0,
+        lines: beiming_ascend::emit::kernel(k, npu).map_or(0, |text| text.lines().count()),
     })
 }
 
