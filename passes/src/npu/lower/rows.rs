@@ -1,6 +1,8 @@
 //! Softmax, normalisations and reductions along rows, with what is fused before and after them: whole rows lie in the unified
 //! buffer, in f32, and never go back to memory in between. A tile is several short rows or one long one; a row that does not fit
-//! is refused.
+//! is walked in chunks (`long`).
+
+mod long;
 
 use std::collections::HashMap;
 
@@ -73,7 +75,10 @@ pub fn lower(cx: &mut BodyCx, npu: &Npu, anchor: usize, dst: Operand) -> Result<
         let more = movement::run(cx, npu, &p.kb, &loads, &p.at[..axes], &extents[..axes], None)?.0;
         p.moved.extend(more);
     }
-    let g = geometry(cx, npu, &p)?;
+    let g = match geometry(cx, npu, &p) {
+        Ok(g) => g,
+        Err(why) => return long::lower(cx, npu, &p, anchor, dst).map_err(|_| why),
+    };
     let (ty, step) = (cx.out().clone(), g.rows.as_ref().map_or(1, |r| r.0));
     let cut = p.kept.checked_sub(1);
     let mut grid: Vec<Dim> = p.walk.axes[..p.kept].iter().map(|a| a.extent.clone()).collect();
@@ -281,21 +286,27 @@ fn entering(t: &Tile, w: &mut Writer, tiles: &[BufId], extent: &Extent) -> BufId
     x
 }
 
+/// Brings in what is read before the anchor and after it, each element once, and gives the tiles in this order.
+fn operands(t: &Tile, w: &mut Writer, extent: &Extent) -> Result<Vec<BufId>, String> {
+    let (p, axes) = (t.p, t.p.walk.axes.len());
+    let mut tiles = bring(t, w, &p.loads[0], axes, "", extent)?;
+    let later: Vec<ExprId> = p.loads[1].iter().copied().filter(|e| !p.loads[0].contains(e)).collect();
+    let fresh = bring(t, w, &later, axes, "e", extent)?;
+    for e in &p.loads[1] {
+        let shared = p.loads[0].iter().position(|x| x == e).map(|i| tiles[i]);
+        let own = later.iter().position(|x| x == e).map(|i| fresh[i]);
+        tiles.extend(shared.or(own));
+    }
+    Ok(tiles)
+}
+
 /// Softmax and normalisations: the result has the shape of the argument.
 fn along(t: &Tile, kb: &mut KernelBuilder) -> Result<Vec<Stmt>, String> {
     let p = t.p;
     let width = kb.dim(&p.width);
     let mut w = Writer { g: t.g, kb, body: vec![] };
     let extent = w.extent(t.rows, width, compares(&p.before.0) || compares(&p.after.0));
-    let axes = p.walk.axes.len();
-    let mut tiles = bring(t, &mut w, &p.loads[0], axes, "", &extent)?;
-    let later: Vec<ExprId> = p.loads[1].iter().copied().filter(|e| !p.loads[0].contains(e)).collect();
-    let fresh = bring(t, &mut w, &later, axes, "e", &extent)?;
-    for e in &p.loads[1] {
-        let shared = p.loads[0].iter().position(|x| x == e).map(|i| tiles[i]);
-        let own = later.iter().position(|x| x == e).map(|i| fresh[i]);
-        tiles.extend(shared.or(own));
-    }
+    let mut tiles = operands(t, &mut w, &extent)?;
     let x = entering(t, &mut w, &tiles, &extent);
     let (program, value, homes) = &p.after;
     let y = w.tile("y", t.cx.out().dtype);
@@ -329,26 +340,39 @@ fn reduction(t: &Tile, kb: &mut KernelBuilder, op: ReduceOp) -> Result<Vec<Stmt>
     let mut s = Sweep { w: &mut w, extent, rows };
     let stat = s.statistic("s");
     s.reduce(if op == ReduceOp::Mean { ReduceOp::Sum } else { op }, stat, x);
+    let body = std::mem::take(&mut w.body);
+    finish(t, kb, op, stat, tiles, body)
+}
+
+/// What follows a reduction, and the way out. `operands`: tiles of what is read before the anchor.
+fn finish(
+    t: &Tile,
+    kb: &mut KernelBuilder,
+    op: ReduceOp,
+    stat: BufId,
+    mut operands: Vec<BufId>,
+    mut body: Vec<Stmt>,
+) -> Result<Vec<Stmt>, String> {
+    let p = t.p;
+    let rows = t.g.rows.as_ref().map_or(1, |r| r.0);
+    let count = match t.rows {
+        Some((n, _)) => n,
+        None => kb.int(1),
+    };
     if op == ReduceOp::Mean {
         let share = 1.0 / p.width.known().unwrap_or(1) as f64;
-        s.on_statistics(stat, stat, |kb, v| {
-            let n = kb.number(DType::F32, share);
+        body.push(tile::each(kb, Run { from: None, count, most: rows }, stat, |kb, at| {
+            let (v, n) = (kb.load(stat, &[at]), kb.number(DType::F32, share));
             kb.binary(BinaryOp::Mul, v, n)
-        });
+        }));
     }
-    let body = std::mem::take(&mut w.body);
     if compares(&p.after.0) {
         return Err("comparisons of what a reduction gives are not tiled for the vector unit".into());
     }
     // What follows works on one number a row: a line of them.
     let line = Geometry { width: Dim::Known(rows), rows: None, pitch: rows, most: WHOLE_REPEATS.max(rows) };
-    let count = match t.rows {
-        Some((n, _)) => n,
-        None => kb.int(1),
-    };
     let mut w = Writer { g: &line, kb, body };
     let extent = w.extent(None, count, false);
-    let mut operands = tiles;
     // A row at a time, the one number of each operand is its element there.
     operands.extend(bring(t, &mut w, &p.loads[1], p.kept, "e", &extent)?);
     operands.push(stat);
