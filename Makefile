@@ -8,7 +8,7 @@ export BEIMING_PYTHON := $(CURDIR)/$(PY)
 # Real models for the tests of the importer: those that setup collects, and those of `make models` where they are.
 export BEIMING_MODELS := $(CURDIR)/build/models
 
-.PHONY: all setup build demo test test-acl mutation anchors ascend-predictions test-page test-jax bench bench-jax sim-models kunpeng fuzz bless lint models runtime runtime-aarch64 wheel wheel-runtime test-python clean
+.PHONY: all setup build demo test test-acl test-mlir test-bishengir mutation anchors ascend-predictions test-page test-jax bench bench-jax sim-models kunpeng fuzz bless lint models runtime runtime-aarch64 wheel wheel-runtime test-python clean
 
 all: build
 
@@ -41,6 +41,19 @@ test: setup runtime runtime-aarch64
 test-acl: setup
 	scripts/acl_headers.sh
 	cargo test -q -p beiming-ascend --test project host_code -- --nocapture
+
+# The groups of a model as MLIR: every function against the evaluator, run by MLIR's own passes. Not a part of test: MLIR is 1.6 GB
+# to install and minutes to build.
+test-mlir: setup
+	scripts/mlir.sh
+	cargo test -q -p beiming-mlir --features melior
+
+# Kernels of some models through Huawei's MLIR compiler up to its closed last step; writes its tables in docs/ascend.md. Not a part of
+# test: it fetches 161 MB. The binary with MLIR has a folder of its own: LLVM is linked into it statically.
+test-bishengir: setup
+	scripts/mlir.sh
+	CARGO_TARGET_DIR=target/mlir cargo build --release -p beiming --no-default-features --features mlir
+	scripts/bishengir.sh target/mlir/release/beiming
 
 # All mutants of the emitted kernels on the simulator: minutes. Writes its table in docs/ascend.md. A fixed subset is part of `test`.
 mutation:

@@ -6,14 +6,15 @@ use std::path::{Path, PathBuf};
 use toml::{Table, Value};
 
 /// Crate, and the crates of ours that it may depend on.
-const ARROWS: [(&str, &[&str]); 9] = [
+const ARROWS: [(&str, &[&str]); 10] = [
     ("beiming-ir", &[]),
     ("beiming-passes", &["beiming-ir"]),
     ("beiming-cpu", &["beiming-ir"]),
     ("beiming-ascend", &["beiming-ir"]),
+    ("beiming-mlir", &["beiming-ir"]),
     ("beiming-runtime", &[]),
     // The runtime: `beiming run` runs artifacts in its own process, and what an artifact is, is said in one place.
-    ("beiming", &["beiming-ir", "beiming-passes", "beiming-ascend", "beiming-cpu", "beiming-runtime"]),
+    ("beiming", &["beiming-ir", "beiming-passes", "beiming-ascend", "beiming-cpu", "beiming-mlir", "beiming-runtime"]),
     // A caller like the command line: a model in, an artifact out, an artifact run.
     ("beiming-python", &["beiming-runtime", "beiming"]),
     ("beiming-tests", &["beiming-ir", "beiming-passes", "beiming-cpu", "beiming-runtime", "beiming"]),

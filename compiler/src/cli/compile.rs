@@ -3,7 +3,7 @@
 use std::path::{Path, PathBuf};
 
 use beiming_cpu::Code;
-use beiming_ir::target::Family;
+use beiming_ir::target::{Family, Target};
 use beiming_ir::text::Constants;
 use clap::ValueEnum;
 use serde_json::json;
@@ -31,6 +31,10 @@ pub struct Args {
     /// Print what was done as JSON.
     #[arg(long)]
     pub json: bool,
+    /// With `--emit mlir`: tiles so many times as large as the kernels' own, to see where another compiler's memory ends.
+    #[cfg(feature = "mlir")]
+    #[arg(long, value_name = "N", default_value = "1", hide = true)]
+    mlir_tiles: std::num::NonZeroUsize,
 }
 
 /// What is written.
@@ -40,6 +44,8 @@ enum Emit {
     Graph,
     /// The graph after rewriting and fusion.
     Fused,
+    /// The fused groups as linalg-on-tensors MLIR, for Huawei's AscendNPU-IR compiler: a module each, verified.
+    Mlir,
     /// The kernels.
     Kernels,
     /// The program: kernels, buffers and calls.
@@ -59,6 +65,9 @@ enum Emit {
 /// Runs the command.
 pub fn run(args: &Args) -> Result<Exit> {
     let mut model = args.model.open()?;
+    if args.emit == Emit::Mlir {
+        mlir_can_be_written(&model.target)?;
+    }
     let mut out = args.output.clone().or_else(|| default_output(&args.model.model, args.emit));
     if let Some(folder) =
         out.as_ref().filter(|o| model.target.family == Family::Ascend && args.emit == Emit::Artifact && is_folder(o))
@@ -80,14 +89,27 @@ pub fn run(args: &Args) -> Result<Exit> {
         Some(s) => s.model.clone(),
         None => args.model.model.file_stem().map_or_else(String::new, |s| s.to_string_lossy().into_owned()),
     };
-    let mut writer =
-        Writer { name, target: model.target.name.clone(), emit: args.emit, out: out.as_deref(), dump: args.dump.as_deref() };
+    let mut writer = Writer {
+        name,
+        target: model.target.name.clone(),
+        emit: args.emit,
+        out: out.as_deref(),
+        dump: args.dump.as_deref(),
+        #[cfg(feature = "mlir")]
+        tiles: args.mlir_tiles.get(),
+    };
     if matches!(&model.staged, Some(s) if matches!(s.ir, Ir::Kernels(_))) {
         return kernels(model, &mut writer);
     }
     let bar = Progress::new(STAGES.len(), !args.json);
     let target = model.target.name.clone();
-    let summary = model.compile(out.as_deref().unwrap_or(Path::new("")), &mut Watcher { writer: &mut writer, bar: &bar })?;
+    let mut watcher = Watcher {
+        writer: &mut writer,
+        bar: &bar,
+        #[cfg(feature = "mlir")]
+        fused: None,
+    };
+    let summary = model.compile(out.as_deref().unwrap_or(Path::new("")), &mut watcher)?;
     drop(bar);
     if args.json {
         output::print_json(&summary_json(&summary, &writer.name, &target, out.as_deref()))?;
@@ -100,6 +122,20 @@ pub fn run(args: &Args) -> Result<Exit> {
 /// Whether a project is asked for: a folder that is there, or a name that ends in `/` or has no extension.
 fn is_folder(path: &Path) -> bool {
     path.is_dir() || path.as_os_str().as_encoded_bytes().ends_with(b"/") || path.extension().is_none()
+}
+
+/// Whether this build has MLIR, and the target is one whose compiler reads it.
+fn mlir_can_be_written(target: &Target) -> Result<()> {
+    if !cfg!(feature = "mlir") {
+        let how = "build it with `cargo build --release -p beiming --no-default-features --features mlir`, which needs Debian's \
+                   libmlir-22-dev and libclang1-22";
+        return Err(Failure::unsupported("this beiming was built without MLIR").help(how));
+    }
+    if target.family != Family::Ascend {
+        let what = format!("`--emit mlir` is the form for Ascend's MLIR compiler, and {} is no Ascend chip", target.name);
+        return Err(Failure::usage(what).help("`beiming targets` lists the chips"));
+    }
+    Ok(())
 }
 
 /// `MODEL.bmg`, `MODEL.so`, or stdout.
@@ -134,6 +170,9 @@ struct Writer<'a> {
     /// `None`: stdout.
     out: Option<&'a Path>,
     dump: Option<&'a Path>,
+    /// How many times as large as the kernels' the tiles in MLIR are.
+    #[cfg(feature = "mlir")]
+    tiles: usize,
 }
 
 impl Writer<'_> {
@@ -213,6 +252,9 @@ impl Writer<'_> {
 struct Watcher<'a, 'b> {
     writer: &'a mut Writer<'b>,
     bar: &'a Progress,
+    /// The optimised graph, kept until it is known which kernels its groups become.
+    #[cfg(feature = "mlir")]
+    fused: Option<beiming_ir::graph::Graph>,
 }
 
 impl Watch for Watcher<'_, '_> {
@@ -225,9 +267,20 @@ impl Watch for Watcher<'_, '_> {
         match product {
             Product::Graph(g, s) => w.stage(Some("10-graph.txt"), Emit::Graph, &|c| stage::graph_text(&w.name, s, g, c)),
             Product::Fused(g, o, s) => {
+                #[cfg(feature = "mlir")]
+                if w.emit == Emit::Mlir {
+                    self.fused = Some(g.clone());
+                }
                 w.stage(Some("20-fused.txt"), Emit::Fused, &|c| stage::fused_text(&w.name, &w.target, s, g, o, c))
             }
             Product::Program(p, e) => {
+                #[cfg(feature = "mlir")]
+                if w.emit == Emit::Mlir {
+                    let none =
+                        || CompileError::Stage("a program has no groups any more; give the model, or its fused graph".into());
+                    let g = self.fused.as_ref().ok_or_else(none)?;
+                    return w.stage(None, Emit::Mlir, &|_| crate::mlir::text(&w.name, g, e, w.tiles));
+                }
                 let next = w.stage(Some("30-program.txt"), Emit::Plan, &|c| stage::program_text(&w.name, p, e, c))?;
                 if next == Next::Stop { Ok(next) } else { w.stage(None, Emit::Kernels, &|_| stage::kernels_text(&w.name, p)) }
             }

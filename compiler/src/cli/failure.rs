@@ -67,6 +67,12 @@ impl Failure {
         Failure::new(Exit::Usage, Diagnostic::error("E0501", message))
     }
 
+    /// This build cannot do it.
+    #[cfg(feature = "compile")]
+    pub fn unsupported(message: impl Into<String>) -> Failure {
+        Failure::new(Exit::Unsupported, Diagnostic::error("E0502", message))
+    }
+
     /// A file cannot be read or written.
     pub fn io(what: &str, path: &Path, e: &std::io::Error) -> Failure {
         Failure::new(Exit::Io, Diagnostic::error("E0001", format!("cannot {what}: {e}")).in_file(path))
