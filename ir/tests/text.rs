@@ -98,11 +98,34 @@ fn every_op() -> Vec<Op> {
             scatter: RegionId(1),
         }),
         Op::SortBy { axis: 1, stable: true, region: RegionId(0) },
+        Op::Channel(Channel {
+            kind: ChannelKind::Recv,
+            channel: -1,
+            host: true,
+            config: "a \"b\"\n".into(),
+            pairs: vec![vec![0, 1], vec![1, 0]],
+            results: vec![TensorType::new(DType::F16, dims()), TensorType::scalar(DType::Bool)],
+        }),
         Op::If(If { then_region: RegionId(0), else_region: RegionId(1) }),
         Op::Loop(beiming_ir::ops::Loop { body: RegionId(0), state: 2, trips: dim("T") }),
         Op::Fused(body.clone()),
         Op::Tiled { body, tile: Tile { mr: 6, nr: 16, mc: 72, nc: 256, kc: 512 } },
     ];
+    let among = |kind| Collective { kind, groups: vec![vec![0, 2], vec![1, 3]], size: 4, channel: 1, global: true };
+    let region = RegionId(0);
+    ops.extend(
+        [
+            CollectiveKind::Gather { axis: 1 },
+            CollectiveKind::Reduce { region },
+            CollectiveKind::ReduceTo { region, root: true },
+            CollectiveKind::ReduceScatter { axis: 0, region },
+            CollectiveKind::Exchange { split: 0, concat: 1 },
+            CollectiveKind::Permute,
+            CollectiveKind::Broadcast { root: false },
+        ]
+        .map(|kind| Op::Collective(among(kind))),
+    );
+    ops.extend([ChannelKind::Send, ChannelKind::Infeed, ChannelKind::Outfeed].map(|kind| Op::Channel(Channel::new(kind))));
     ops.extend(UnaryOp::ALL.map(Op::Unary));
     ops.extend(BinaryOp::ALL.map(Op::Binary));
     ops.extend(DType::ALL.map(|to| Op::Cast { to }));
@@ -176,6 +199,8 @@ fn variant(op: &Op) -> u32 {
         Op::WindowReduce(_) => 42,
         Op::SelectAndScatter(_) => 43,
         Op::SortBy { .. } => 44,
+        Op::Collective(_) => 45,
+        Op::Channel(_) => 46,
     }
 }
 
@@ -216,7 +241,7 @@ fn every_op_round_trips() {
         let loc = Loc { op: name, ..Loc::default() };
         g.push_typed(op, vec![x, x], vec![TensorType::scalar(DType::F32), TensorType::known(DType::Bool, &[0])], loc);
     }
-    assert_eq!(seen.len(), 45, "an example of every variant");
+    assert_eq!(seen.len(), 47, "an example of every variant");
     let text = round_trips(&g);
     assert!(text.contains("Conv(strides:[1,2],dilations:[1,1],pads:[(0,-1),(3,3)],groups:4) %0, %0 : f32[], bool[0]"), "{text}");
 }

@@ -55,6 +55,8 @@ for name in "cummin cumsum cumprod".split():
     case(f"lax.{name} reversed", lambda x, f=getattr(lax, name): f(x, axis=1, reverse=True), X)
 case("lax.argmin", lambda x: lax.argmin(x, 1, jnp.int32), X)
 case("lax.sort_key_val", lambda k, v: lax.sort_key_val(k, v), ints(0, 99, 12), V)
+case("lax.approx_max_k", lambda x: lax.approx_max_k(x, 3), X)
+case("lax.approx_min_k along the first axis", lambda x: lax.approx_min_k(x, 2, reduction_dimension=0), X)
 
 # Shapes.
 each(jnp, "jnp", "fliplr flipud rot90 transpose matrix_transpose atleast_3d diag diagonal diagflat trace triu tril_indices_from", normal(5, 5))

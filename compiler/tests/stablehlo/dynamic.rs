@@ -21,6 +21,10 @@ fn floats(shape: &[usize], v: &[f64]) -> Tensor {
     Tensor::from_f64(DType::F32, shape, v)
 }
 
+fn integers(shape: &[usize], v: &[i64]) -> Tensor {
+    Tensor::build(DType::I32, shape, |i| Num::Int(v[i].into()))
+}
+
 /// A program, its arguments, and the shape and the elements that it gives.
 type Row = (&'static str, &'static str, Vec<Tensor>, &'static [usize], &'static [f64]);
 
@@ -112,6 +116,41 @@ func.func private @inner(%n: tensor<i64>, %x: tensor<?xf32>, %y: tensor<?xf32>) 
             vec![number(2), floats(&[2], &[5., 7.])],
             &[4],
             &[5., 0., 0., 7.],
+        ),
+        (
+            "sizes of windows that only the run knows",
+            "func.func @main(%x: tensor<2x4x3xf32>, %i: tensor<1x2x2xi32>, %n: tensor<3xi32>) -> tensor<1x2x2xf32> {
+  %r = \"stablehlo.dynamic_gather\"(%x, %i, %n) {dimension_numbers = #stablehlo.gather<offset_dims = [2], collapsed_slice_dims = [0, 1], start_index_map = [0, 1], index_vector_dim = 2>} : (tensor<2x4x3xf32>, tensor<1x2x2xi32>, tensor<3xi32>) -> tensor<1x2x2xf32>
+  return %r : tensor<1x2x2xf32>
+}",
+            vec![
+                floats(&[2, 4, 3], &(0..24).map(f64::from).collect::<Vec<_>>()),
+                integers(&[1, 2, 2], &[0, 1, 1, 3]),
+                integers(&[3], &[1, 1, 2]),
+            ],
+            &[1, 2, 2],
+            &[3., 4., 21., 22.],
+        ),
+        (
+            "a slice whose place only the run knows",
+            "func.func @main(%x: tensor<5xf32>, %s: tensor<1xi32>, %e: tensor<1xi32>) -> tensor<2xf32> {
+  %one = stablehlo.constant dense<1> : tensor<1xi32>
+  %r = stablehlo.real_dynamic_slice %x, %s, %e, %one : (tensor<5xf32>, tensor<1xi32>, tensor<1xi32>, tensor<1xi32>) -> tensor<2xf32>
+  return %r : tensor<2xf32>
+}",
+            vec![floats(&[5], &[0., 1., 2., 3., 4.]), integers(&[1], &[2]), integers(&[1], &[4])],
+            &[2],
+            &[2., 3.],
+        ),
+        (
+            "a size that only the run knows",
+            "func.func @main(%x: tensor<?xf32>, %n: tensor<i32>) -> tensor<2xf32> {
+  %r = stablehlo.set_dimension_size %x, %n, dim = 0 : (tensor<?xf32>, tensor<i32>) -> tensor<2xf32>
+  return %r : tensor<2xf32>
+}",
+            vec![floats(&[3], &[5., 6., 7.]), integers(&[], &[2])],
+            &[2],
+            &[5., 6.],
         ),
     ]
 }

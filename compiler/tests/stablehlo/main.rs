@@ -9,6 +9,7 @@ mod hostile;
 mod lapack;
 mod meaning;
 mod ours;
+mod participants;
 mod text;
 mod text_fuzz;
 mod writer;

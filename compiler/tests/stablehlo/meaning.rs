@@ -256,6 +256,43 @@ fn a_participant_alone() {
         reduce("all_reduce", "0> : tensor<1x1xi64")
     );
     holds("async", &main(&later));
-    let e = translated(&main(&format!("{x}  %y = {}", reduce("all_reduce", "[[0, 1]]> : tensor<1x2xi64"))), Known::default());
-    assert!(e.unwrap_err().to_string().contains("groups of several participants"));
+}
+
+/// As `jax.lax.approx_max_k` and `approx_min_k` are written.
+#[test]
+fn approximate_selection_is_exact() {
+    let program = |direction: &str, config: &str, values: &str, places: &str| {
+        let call = format!(
+            "  %x = stablehlo.constant dense<[[3.0, 1.0, 9.0, -2.0], [0.5, 8.0, 8.0, 7.0]]> : tensor<2x4xf32>
+  %i = stablehlo.iota dim = 1 : tensor<2x4xi32>
+  %x0 = stablehlo.constant dense<0xFF800000> : tensor<f32>
+  %i0 = stablehlo.constant dense<-1> : tensor<i32>
+  %r:2 = stablehlo.custom_call @ApproxTopK(%x, %i, %x0, %i0) {{called_computations = [@before], {config}}} : \
+             (tensor<2x4xf32>, tensor<2x4xi32>, tensor<f32>, tensor<i32>) -> (tensor<2x2xf32>, tensor<2x2xi32>)\n"
+        );
+        let before = format!(
+            "func.func private @before(%a: tensor<f32>, %b: tensor<f32>, %i: tensor<i32>, %j: tensor<i32>) -> tensor<i1> {{
+  %c = stablehlo.compare {direction}, %a, %b, TOTALORDER : (tensor<f32>, tensor<f32>) -> tensor<i1>
+  return %c : tensor<i1>
+}}\n"
+        );
+        main(&(call + &expect("%r#0", "2x2xf32", values) + &expect("%r#1", "2x2xi32", places))) + &before
+    };
+    let told = "{aggregate_to_topk = true, recall_target = 0.949999988 : f32, reduction_dim = 1 : i64, \
+                reduction_input_size_override = -1 : i64, top_k = 2 : i64}";
+    for (direction, values, places) in
+        [("GT", "[[9.0, 3.0], [8.0, 8.0]]", "[[2, 0], [1, 2]]"), ("LT", "[[-2.0, 1.0], [0.5, 7.0]]", "[[3, 1], [0, 3]]")]
+    {
+        holds(direction, &program(direction, &format!("mhlo.backend_config = {told}"), values, places));
+        holds(direction, &program(direction, &format!("api_version = 4 : i32, backend_config = {told}"), values, places));
+    }
+    for (config, why) in [
+        (told.replace("reduction_dim = 1", "reduction_dim = 2"), "names axis 2"),
+        (told.replace("top_k = 2", "top_k = 3"), "fewer than the 3 that it selects"),
+        (told.replace(", top_k = 2 : i64", ""), "must have the integer `top_k`"),
+    ] {
+        let text = program("GT", &format!("mhlo.backend_config = {config}"), "[[0.0, 0.0], [0.0, 0.0]]", "[[0, 0], [0, 0]]");
+        let e = translated(&text, Known::default()).unwrap_err().to_string();
+        assert!(e.contains(why), "{e}");
+    }
 }

@@ -3,8 +3,8 @@
 use super::{Ctx, Dims, EvalError};
 use crate::graph::{Graph, NodeId};
 use crate::ops::{
-    Op, control, conv, elementwise, fused, gather, gather_window, infer, matmul, recurrent, reduce, reducer, resize, select,
-    shape, sort, source,
+    Op, channel, collective, control, conv, elementwise, fused, gather, gather_window, infer, matmul, recurrent, reduce, reducer,
+    resize, select, shape, sort, source,
 };
 use crate::tensor::Tensor;
 use crate::types::{Dim, TensorType};
@@ -203,6 +203,8 @@ fn dispatch(op: &Op, args: &[Tensor], ctx: &Ctx) -> Result<Vec<Tensor>, EvalErro
         Op::WindowReduce(p) => reducer::eval_window_reduce(p, args, ctx),
         Op::SelectAndScatter(p) => reducer::eval_select_and_scatter(p, args, ctx),
         Op::SortBy { axis, region, .. } => sort::eval_sort(*axis, *region, args, ctx),
+        Op::Collective(p) => collective::eval(p),
+        Op::Channel(p) => channel::eval(p),
         Op::If(p) => control::eval_if(p, args, ctx),
         Op::Loop(p) => control::eval_loop(p, args, ctx),
         Op::Fused(body) => fused::eval_fused(body, args, ctx),

@@ -2,8 +2,8 @@
 
 use std::sync::Arc;
 
-use super::{Body, BodyNode, GatherWindow, Loop, Nms, Op, Resize, Slice, TopK};
-use crate::types::Dim;
+use super::{Body, BodyNode, Channel, GatherWindow, Loop, Nms, Op, Resize, Slice, TopK};
+use crate::types::{Dim, TensorType};
 
 impl Op {
     /// The op with every dimension of its payload replaced by `f` of it; regions are not entered.
@@ -23,6 +23,10 @@ impl Op {
             Op::NonZero { count } => Op::NonZero { count: f(count) },
             Op::GatherWindow(p) => Op::GatherWindow(GatherWindow { sizes: all(&p.sizes), ..p.clone() }),
             Op::Loop(l) => Op::Loop(Loop { trips: f(&l.trips), ..l.clone() }),
+            Op::Channel(p) => {
+                let results = p.results.iter().map(|t| TensorType::new(t.dtype, all(&t.shape))).collect();
+                Op::Channel(Channel { results, ..p.clone() })
+            }
             Op::Fused(body) => Op::Fused(map_body(body, f)),
             Op::Tiled { body, tile } => Op::Tiled { body: map_body(body, f), tile: *tile },
             Op::Constant(_)
@@ -54,6 +58,7 @@ impl Op {
             | Op::WindowReduce(_)
             | Op::SelectAndScatter(_)
             | Op::SortBy { .. }
+            | Op::Collective(_)
             | Op::If(_) => self.clone(),
         }
     }

@@ -3,8 +3,8 @@
 use thiserror::Error;
 
 use super::{
-    Op, control, conv, elementwise, fused, gather, gather_window, matmul, recurrent, reduce, reducer, resize, select, shape,
-    sort, source,
+    Op, channel, collective, control, conv, elementwise, fused, gather, gather_window, matmul, recurrent, reduce, reducer,
+    resize, select, shape, sort, source,
 };
 use crate::graph::Graph;
 use crate::types::{Dim, Symbols, TensorType};
@@ -100,6 +100,8 @@ fn dispatch(op: &Op, inputs: &[&TensorType], g: &Graph) -> Result<Vec<TensorType
         Op::WindowReduce(p) => reducer::infer_window_reduce(p, inputs, g),
         Op::SelectAndScatter(p) => reducer::infer_select_and_scatter(p, inputs, g),
         Op::SortBy { axis, region, .. } => sort::infer_sort(*axis, *region, inputs, g),
+        Op::Collective(p) => collective::infer(p, inputs, g),
+        Op::Channel(p) => channel::infer(p, inputs),
         Op::If(p) => control::infer_if(p, inputs, g),
         Op::Loop(p) => control::infer_loop(p, inputs, g),
         Op::Fused(body) => fused::infer_fused(body, inputs, g),

@@ -3,6 +3,8 @@
 //! Each family file holds, side by side, the payloads, the shape rule (`infer`) and the meaning (`eval`) of its ops.
 //! `infer` is the one place that knows an op's shape rule.
 
+pub mod channel;
+pub mod collective;
 pub mod control;
 pub mod conv;
 pub mod elementwise;
@@ -27,6 +29,8 @@ mod region;
 mod testing;
 pub(crate) mod walk;
 
+pub use channel::{Channel, ChannelKind};
+pub use collective::{Collective, CollectiveKind};
 pub use control::{If, Loop};
 pub use conv::{Conv, ConvTranspose, Pool, PoolKind};
 pub use elementwise::{BinaryOp, UnaryOp};
@@ -191,6 +195,12 @@ pub enum Op {
     /// leaves the order open; `eval` merges, see `sort`.
     SortBy { axis: usize, stable: bool, region: RegionId },
 
+    // Several participants, and the host. No program runs with them yet: they are kept, and refused where it is lowered.
+    /// `(values.. n) -> n` among the members of a group; see [`Collective`].
+    Collective(Collective),
+    /// `(values.., token) -> (values.., token)`: effects, in the order of their tokens; see [`Channel`].
+    Channel(Channel),
+
     // Control flow.
     /// `(cond: bool[], captures..)`; both regions take the captures.
     If(If),
@@ -252,6 +262,8 @@ impl Op {
             Op::WindowReduce(_) => "window_reduce",
             Op::SelectAndScatter(_) => "select_and_scatter",
             Op::SortBy { .. } => "sort_by",
+            Op::Collective(p) => p.name(),
+            Op::Channel(p) => p.name(),
             Op::If(_) => "if",
             Op::Loop(_) => "loop",
             Op::Fused(_) => "fused",

@@ -17,6 +17,7 @@ impl Op {
             Op::WindowReduce(p) => vec![p.region],
             Op::SelectAndScatter(p) => vec![p.select, p.scatter],
             Op::ScatterWindow(p) => vec![p.region],
+            Op::Collective(p) => p.region().into_iter().collect(),
             _ => vec![],
         }
     }
@@ -37,6 +38,7 @@ impl Op {
                 Op::SelectAndScatter(SelectAndScatter { select, scatter: f(p.scatter), ..p.clone() })
             }
             Op::ScatterWindow(p) => Op::ScatterWindow(ScatterWindow { region: f(p.region), ..p.clone() }),
+            Op::Collective(p) => p.map_region(f),
             op => op.clone(),
         }
     }

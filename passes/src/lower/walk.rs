@@ -233,7 +233,17 @@ impl<'a> Walk<'a> {
         match &node.op {
             Op::Constant(_) => {}
             Op::If(_) | Op::Loop(_) | Op::TopK(_) | Op::Nms(_) | Op::NonZero { .. } => self.control(scope, node, steps),
+            Op::Collective(p) => self.refuse(scope, node, p.refusal()),
+            Op::Channel(p) => self.refuse(scope, node, p.refusal()),
             _ => self.body(scope, node, steps),
+        }
+    }
+
+    /// Records why a node does not run; its results get slots, so that what comes after it is looked at too.
+    fn refuse(&mut self, scope: &mut Scope, node: &Node, why: String) {
+        self.fail(node, why);
+        for v in &node.outputs {
+            self.result(scope, *v);
         }
     }
 

@@ -73,6 +73,8 @@ pub fn role(op: &Op) -> Role {
         | Op::SelectAndScatter(_)
         | Op::SortBy { .. }
         | Op::ScatterWindow(_)
+        | Op::Collective(_)
+        | Op::Channel(_)
         | Op::If(_)
         | Op::Loop(_)
         | Op::Fused(_)

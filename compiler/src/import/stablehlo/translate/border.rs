@@ -139,11 +139,12 @@ impl Inputs {
                 self.forms.push(Form::Token);
                 return Ok(());
             }
-            Type::Tuple(parts) => {
+            // A future is the tuple of its results.
+            Type::Tuple(parts) | Type::Future(parts) => {
                 self.forms.push(Form::Tuple(parts.len()));
                 return parts.iter().enumerate().try_for_each(|(k, p)| self.add(&format!("{name}.{k}"), p, bounds));
             }
-            _ => return Err(Fail::Unsupported("arguments that are no tensors, tuples or tokens".into())),
+            _ => return Err(Fail::Unsupported("arguments that are no tensors, tuples, futures or tokens".into())),
         };
         let mut shape = vec![];
         for (axis, e) in t.shape.iter().enumerate() {
@@ -255,6 +256,11 @@ pub fn outputs(walk: &mut Walk<'_>, f: &Function, results: &[Val]) {
             used.insert(name.clone());
         }
         output(walk, &name, val);
+    }
+    // What was done besides is a result too: nothing else needs the last of its tokens.
+    if let Some(token) = walk.take_effect() {
+        let id = walk.frame().materialize(token);
+        walk.frame().graph.add_output("effects", id);
     }
 }
 

@@ -9,6 +9,7 @@
 
 mod border;
 mod cx;
+mod effects;
 mod learn;
 mod math;
 mod ops;

@@ -14,7 +14,7 @@ use super::ops;
 use super::value::{Val, flatten};
 use super::{Check, Settings};
 use crate::import::error::{Clean, Code, ModelError, UnsupportedOp};
-use crate::import::fail::{Fail, R};
+use crate::import::fail::{Fail, R, unsupported};
 use crate::import::frame::{Frame, V, fresh_symbol};
 
 /// Calls and regions inside each other.
@@ -51,6 +51,8 @@ pub(super) struct Level {
     pub(super) captures: Vec<V>,
     /// Values of the enclosing level and what they are here.
     brought: HashMap<V, V>,
+    /// The token of the last effect, or of those around it; none before the first.
+    pub(super) effect: Option<V>,
 }
 
 /// A finished region.
@@ -80,6 +82,8 @@ pub struct Walk<'m> {
     pub learned: Learned,
     /// Inputs that may be read as extents.
     pub valuable: Vec<(ValueId, Arc<str>)>,
+    /// Values sent to this participant itself and not yet received, by channel.
+    pub posted: BTreeMap<i64, Vec<Val>>,
     /// Assertions of the program about its own results.
     pub checks: Vec<Check>,
     /// Constants that became inputs, in the order of those inputs.
@@ -106,6 +110,7 @@ impl<'m> Walk<'m> {
             comparisons: BTreeMap::new(),
             learned: Learned::default(),
             valuable: vec![],
+            posted: BTreeMap::new(),
             checks: vec![],
             lifted: vec![],
             errors: vec![],
@@ -118,7 +123,7 @@ impl<'m> Walk<'m> {
     fn push_level(&mut self, mut frame: Frame) {
         frame.truths = true;
         self.next_serial += 1;
-        self.levels.push(Level { serial: self.next_serial, frame, captures: vec![], brought: HashMap::new() });
+        self.levels.push(Level { serial: self.next_serial, frame, captures: vec![], brought: HashMap::new(), effect: None });
     }
 
     /// The graph, once everything is translated.
@@ -356,6 +361,9 @@ impl<'m> Walk<'m> {
         let Some(level) = self.levels.pop() else { return Err(Fail::Poisoned) };
         let mut frame = level.frame;
         let outs = result?;
+        if level.effect.is_some() {
+            return unsupported("values that come from or go to others inside of a scalar function or a loop's condition");
+        }
         let results = outs.iter().map(|v| frame.ty(*v).clone()).collect();
         for v in &outs {
             let id = frame.materialize(*v);

@@ -94,24 +94,31 @@ fn branch(cx: &mut Cx<'_, '_>) -> R<Vec<Val>> {
     if let Some(c) = known_scalar(cx.walk, cond) {
         return cx.walk.block(if c != 0 { yes } else { no }, &[]);
     }
-    select_branch(cx, cond, &mut |walk| walk.block(yes, &[]), &mut |walk| walk.block(no, &[]))
+    let effects = cx.walk.has_effects(&[yes, no]);
+    select_branch(cx, cond, effects, &mut |walk| walk.block(yes, &[]), &mut |walk| walk.block(no, &[]))
 }
 
-/// An `If` over two ways to give values of the same structure and types.
+/// An `If` over two ways to give values of the same structure and types. With `effects` a token goes through it.
 fn select_branch<'m>(
     cx: &mut Cx<'_, 'm>,
     cond: V,
+    effects: bool,
     yes: &mut dyn FnMut(&mut Walk<'m>) -> R<Vec<Val>>,
     no: &mut dyn FnMut(&mut Walk<'m>) -> R<Vec<Val>>,
 ) -> R<Vec<Val>> {
     let (mut like, mut other) = (vec![], vec![]);
+    let before = if effects { Some(cx.walk.effect()) } else { None };
     let mut then_side = cx.walk.region("then", &[], |walk, _| {
-        like = yes(walk)?;
-        Ok(flatten(&like))
+        walk.with_effect(before, |walk| {
+            like = yes(walk)?;
+            Ok(flatten(&like))
+        })
     })?;
     let mut else_side = cx.walk.region("else", &[], |walk, _| {
-        other = no(walk)?;
-        Ok(flatten(&other))
+        walk.with_effect(before, |walk| {
+            other = no(walk)?;
+            Ok(flatten(&other))
+        })
     })?;
     let same = like.len() == other.len() && like.iter().zip(&other).all(|(a, b)| a.same_structure(b));
     if !same {
@@ -128,14 +135,17 @@ fn select_branch<'m>(
     for side in [&mut then_side, &mut else_side] {
         side.frame.align_captures(0, &side.captures, &order);
     }
-    if like.iter().all(|v| flatten(std::slice::from_ref(v)).is_empty()) {
+    if then_side.results.is_empty() {
         return Ok(like);
     }
     let graph = &mut cx.frame().graph;
     let then_region = graph.add_region(then_side.frame.graph);
     let else_region = graph.add_region(else_side.frame.graph);
     let args: Vec<V> = std::iter::once(cond).chain(captures).collect();
-    let outs = cx.emit_all(Op::If(If { then_region, else_region }), &args)?;
+    let mut outs = cx.emit_all(Op::If(If { then_region, else_region }), &args)?;
+    if effects {
+        cx.walk.set_effect(outs.pop());
+    }
     rebuild(&like, &outs).ok_or(Fail::Poisoned)
 }
 
@@ -158,7 +168,8 @@ fn nested_case<'m>(cx: &mut Cx<'_, 'm>, index: V, blocks: &'m [Block], from: usi
         _ => {
             let here = cx.scalar(cx.dtype(index), from as f64);
             let cond = cx.binary(BinaryOp::Eq, index, here)?;
-            select_branch(cx, cond, &mut |walk| walk.block(&blocks[from], &[]), &mut |walk| {
+            let effects = cx.walk.has_effects(&blocks[from..].iter().collect::<Vec<_>>());
+            select_branch(cx, cond, effects, &mut |walk| walk.block(&blocks[from], &[]), &mut |walk| {
                 // Everything but the index of the branch is found again through the walk.
                 let index = if from + 2 < blocks.len() { walk.capture(index)? } else { index };
                 let mut inner = Cx { walk, op, function, args: vec![], loc: loc.clone() };
@@ -230,18 +241,29 @@ fn while_loop(cx: &mut Cx<'_, '_>) -> R<Vec<Val>> {
     // State that does not change is a capture: it is not copied in each iteration.
     let fixed: Vec<bool> = invariant(body).iter().zip(&init).map(|(same, v)| *same || matches!(v, Val::Token)).collect();
     let moving: Vec<Val> = init.iter().zip(&fixed).filter(|(_, f)| !**f).map(|(v, _)| v.clone()).collect();
-    let state = flatten(&moving);
-    let types: Vec<TensorType> = state.iter().map(|v| cx.ty(*v).clone()).collect();
+    let effects = cx.walk.has_effects(&[body]);
+    if cx.walk.has_effects(&[cond]) {
+        return unsupported("values that come from or go to others in the condition of a loop");
+    }
+    let mut state = flatten(&moving);
     let enters = scalar_bool(cx.walk.block(cond, &init)?)?;
     let trips = counter(cond, body).and_then(|c| trip_count(cx, &c, &init, &fixed, cond));
     if known_scalar(cx.walk, enters) == Some(0) {
         return Ok(init);
     }
+    let values = state.len();
+    if effects {
+        state.push(cx.walk.effect());
+    }
+    let types: Vec<TensorType> = state.iter().map(|v| cx.ty(*v).clone()).collect();
     let all = std::iter::once(TensorType::scalar(DType::I64)).chain([TensorType::scalar(DType::Bool)]).chain(types.clone());
     let all: Vec<TensorType> = all.collect();
     let home = cx.loc.clone();
     let region = cx.walk.region("body", &all, |walk, formals| {
-        let mut inner = rebuild(&moving, &formals[2..]).ok_or(Fail::Poisoned)?.into_iter();
+        let mut inner = rebuild(&moving, &formals[2..2 + values]).ok_or(Fail::Poisoned)?.into_iter();
+        if effects {
+            walk.set_effect(Some(formals[2 + values]));
+        }
         let mut args = vec![];
         for (val, fixed) in init.iter().zip(&fixed) {
             args.push(if *fixed { walk.captured(val)? } else { inner.next().ok_or(Fail::Poisoned)? });
@@ -255,7 +277,7 @@ fn while_loop(cx: &mut Cx<'_, '_>) -> R<Vec<Val>> {
             None => scalar_bool(walk.block(cond, &next)?)?,
         };
         let changed: Vec<Val> = next.iter().zip(&fixed).filter(|(_, f)| !**f).map(|(v, _)| v.clone()).collect();
-        Ok(std::iter::once(go).chain(flatten(&changed)).collect())
+        Ok(std::iter::once(go).chain(flatten(&changed)).chain(walk.take_effect()).collect())
     })?;
     cx.loc = home;
     for (i, (before, after)) in types.iter().zip(&region.results[1..]).enumerate() {
@@ -269,7 +291,10 @@ fn while_loop(cx: &mut Cx<'_, '_>) -> R<Vec<Val>> {
     };
     let id = cx.frame().graph.add_region(region.frame.graph);
     let args: Vec<V> = [trip, enters].into_iter().chain(state).chain(region.captures).collect();
-    let outs = cx.emit_all(Op::Loop(Loop { body: id, state: types.len(), trips }), &args)?;
+    let mut outs = cx.emit_all(Op::Loop(Loop { body: id, state: types.len(), trips }), &args)?;
+    if effects {
+        cx.walk.set_effect(outs.pop());
+    }
     let mut outs = rebuild(&moving, &outs).ok_or(Fail::Poisoned)?.into_iter();
     Ok(init.iter().zip(&fixed).map_while(|(v, fixed)| if *fixed { Some(v.clone()) } else { outs.next() }).collect())
 }

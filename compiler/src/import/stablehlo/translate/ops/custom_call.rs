@@ -2,7 +2,7 @@
 
 use super::super::cx::Cx;
 use super::super::value::Val;
-use super::{Convert, Row, any, check, lapack};
+use super::{Convert, Row, any, approximate, check, lapack};
 use crate::import::error::Clean;
 use crate::import::fail::{Fail, R, unsupported};
 use crate::import::frame::V;
@@ -39,6 +39,7 @@ fn target(name: &str) -> Option<Convert> {
         return Some(|cx| Ok(cx.args[..cx.op.results.len().min(cx.args.len())].to_vec()));
     }
     match name {
+        "ApproxTopK" => Some(approximate::top_k),
         "shape_assertion" => Some(shape_assertion),
         _ => lapack::target(name),
     }

@@ -82,6 +82,14 @@ fn slice(cx: &mut Cx<'_, '_>) -> R<Vec<Val>> {
         let at = index(cx, from)?;
         return Ok(vec![cx.map(&x, |cx, v| cx.emit(Op::DynamicSlice { shape: len.clone() }, &[v, at]))?]);
     }
+    // How long it is the declared result says as well, where it holds no `?`.
+    if cx.top().dims_of(from).is_none()
+        && step.iter().all(|s| *s == 1)
+        && let Some(shape) = cx.result_shape(0)?
+    {
+        let at = index(cx, from)?;
+        return Ok(vec![cx.map(&x, |cx, v| cx.emit(Op::DynamicSlice { shape: shape.clone() }, &[v, at]))?]);
+    }
     if cx.top().dims_of(from).is_none() && cx.walk.learn_partly(to) {
         return Err(Fail::Poisoned);
     }
@@ -98,6 +106,15 @@ fn slice(cx: &mut Cx<'_, '_>) -> R<Vec<Val>> {
 fn set_size(cx: &mut Cx<'_, '_>) -> R<Vec<Val>> {
     let x = cx.val(0)?;
     let axis = cx.axis("dimension", cx.shape_of(&x)?.len())?;
-    let Some(size) = cx.dims(1)?.first().cloned() else { return unsupported("a size without a value") };
+    let given = cx.plain(1)?;
+    // A size that only the run knows is the declared one, where that is a number.
+    let declared = cx.result_shape(0)?.and_then(|d| d.get(axis).cloned()).filter(|_| cx.top().dims_of(given).is_none());
+    let size = match declared {
+        Some(size) => size,
+        None => match cx.dims(1)?.first() {
+            Some(size) => size.clone(),
+            None => return unsupported("a size without a value"),
+        },
+    };
     Ok(vec![cx.map(&x, |cx, v| cx.slice_axis(v, axis, 0.into(), size.clone()))?])
 }

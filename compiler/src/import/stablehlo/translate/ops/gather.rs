@@ -78,8 +78,23 @@ fn gather(cx: &mut Cx<'_, '_>) -> R<Vec<Val>> {
 }
 
 fn dynamic_gather(cx: &mut Cx<'_, '_>) -> R<Vec<Val>> {
-    let sizes = cx.dims(2)?;
+    let given = cx.plain(2)?;
+    let sizes = match (cx.top().dims_of(given), cx.result_shape(0)?) {
+        (None, Some(declared)) => declared_sizes(cx, &declared)?,
+        _ => cx.dims(2)?,
+    };
     gathered(cx, sizes)
+}
+
+/// The sizes of windows whose argument only the run knows: the declared result has them, but for the axes that it drops, where
+/// they are 1. Others would be wrong, and nothing checks them.
+fn declared_sizes(cx: &Cx<'_, '_>, declared: &[Dim]) -> R<Vec<Dim>> {
+    let rank = cx.shape_of(&cx.val(0)?)?.len();
+    let dims = window_dims(cx, &GATHER, rank, cx.rank(cx.plain(1)?), declared.len())?;
+    let mut within = dims.offsets.iter().map(|o| declared[*o].clone());
+    let dropped = |i: usize| dims.collapsed.contains(&i) || dims.data_batch.contains(&i);
+    let sizes: Option<Vec<Dim>> = (0..rank).map(|i| if dropped(i) { Some(1.into()) } else { within.next() }).collect();
+    sizes.map_or_else(|| bad_attribute(format!("`offset_dims` has fewer axes than the {rank} of the operand need")), Ok)
 }
 
 fn gathered(cx: &mut Cx<'_, '_>, sizes: Vec<Dim>) -> R<Vec<Val>> {

@@ -3,8 +3,10 @@
 //! A converter reads arguments and attributes and emits core ops. It does not infer shapes: the core ops' own `infer` does,
 //! and is the judge of arguments that do not fit.
 
+pub mod approximate;
 pub mod batch_norm;
 pub mod bits;
+pub mod channel;
 pub mod check;
 pub mod collective;
 pub mod complex;
@@ -91,6 +93,7 @@ const FAMILIES: &[&[Row]] = &[
     batch_norm::OPS,
     bits::OPS,
     check::OPS,
+    channel::OPS,
     collective::OPS,
     complex::OPS,
     control::OPS,

@@ -6,6 +6,7 @@ use beiming_ir::types::{DType, TensorType};
 
 use super::super::cx::Cx;
 use super::super::value::{Val, flatten, rebuild};
+use super::super::walk::Walk;
 use crate::import::build::Build;
 use crate::import::fail::{Fail, R, bad_arguments, unsupported};
 use crate::import::frame::V;
@@ -14,6 +15,16 @@ use crate::import::stablehlo::syntax::{Attr, Block};
 /// A region over scalars, with one argument for each of `like` (a value of any shape of the argument's kind and element type).
 /// `order` arranges the inputs: entry `k` is the input that the k-th graph value of the arguments is.
 pub fn scalars<'m>(cx: &mut Cx<'_, 'm>, block: &'m Block, like: &[Val], order: Option<&[usize]>) -> R<RegionId> {
+    scalars_by(cx, like, order, |walk, args| walk.block(block, args))
+}
+
+/// As [`scalars`], of what `body` gives for its arguments.
+pub fn scalars_by<'m>(
+    cx: &mut Cx<'_, 'm>,
+    like: &[Val],
+    order: Option<&[usize]>,
+    body: impl FnOnce(&mut Walk<'m>, &[Val]) -> R<Vec<Val>>,
+) -> R<RegionId> {
     let planes: Vec<TensorType> = flatten(like).iter().map(|v| TensorType::scalar(cx.dtype(*v))).collect();
     let at = |k: usize| order.map_or(k, |o| o[k]);
     let mut types = planes.clone();
@@ -23,7 +34,7 @@ pub fn scalars<'m>(cx: &mut Cx<'_, 'm>, block: &'m Block, like: &[Val], order: O
     let region = cx.walk.region("scalars", &types, |walk, formals| {
         let inputs: Vec<V> = (0..formals.len()).map(|k| formals[at(k)]).collect();
         let args = rebuild(like, &inputs).ok_or(Fail::Poisoned)?;
-        let results = walk.block(block, &args)?;
+        let results = body(walk, &args)?;
         Ok(flatten(&results))
     })?;
     if !region.captures.is_empty() {
