@@ -4,6 +4,10 @@ from __future__ import annotations
 
 import os
 import pathlib
+import signal
+import subprocess
+import sys
+import time
 
 import numpy as np
 import onnx
@@ -37,6 +41,17 @@ def relu(shape=(2,), dtype=TensorProto.FLOAT) -> onnx.ModelProto:
 
 def identity(shape, dtype) -> onnx.ModelProto:
     return node_model("Identity", [("x", dtype, shape)], [("y", dtype, shape)])
+
+
+def interrupted(code: str, after: float) -> tuple[str, int]:
+    """Runs a program, presses Ctrl-C so many seconds after its first line, `go`; gives what it says of errors, and its exit code. The
+    program minds Ctrl-C also where the tests run in the background, where it would be ignored."""
+    mind = "import signal; signal.signal(signal.SIGINT, signal.default_int_handler); "
+    p = subprocess.Popen([sys.executable, "-c", mind + code], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+    assert p.stdout is not None and p.stdout.readline() == "go\n"
+    time.sleep(after)
+    p.send_signal(signal.SIGINT)
+    return p.communicate(timeout=120)[1], p.returncode
 
 
 @pytest.fixture(scope="session")

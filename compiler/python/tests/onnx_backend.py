@@ -4,7 +4,9 @@
     python onnx_backend.py --write    publishes
 
 A test passes, is refused (an exception that says what is not supported), or is wrong. There must be none of the last kind.
-Results of float16 that are all within two units in the last place, which ONNX's tolerance does not always allow, are told apart.
+Results of float16 that are all within two units in the last place, which ONNX's tolerance does not always allow, are told apart, and
+so are those of random choices: ONNX's expected numbers are those of one run of its own generator, so that only type, shape and range
+can be held against them.
 """
 
 from __future__ import annotations
@@ -31,6 +33,10 @@ PUBLISHED = pathlib.Path(__file__).parents[3] / "docs" / "onnx-backend.md"
 UNITS = 2
 
 
+# Operators of ONNX's tests that choose 0 or 1 by chance.
+RANDOM = ("Bernoulli", "RandomUniformLike")
+
+
 class Suite(onnx.backend.test.BackendTest):
     """ONNX's tests, which tell a result that is rounded otherwise from one that is wrong."""
 
@@ -45,6 +51,9 @@ class Suite(onnx.backend.test.BackendTest):
                 units = max(int(np.abs(a.view(np.int16).astype(int) - b.view(np.int16)).max(initial=0)) for a, b in pairs)
                 if units <= UNITS:
                     raise Rounding from e
+            if any(n.op_type in RANDOM for n in Recorder.model.graph.node):
+                if all(a.dtype == b.dtype and a.shape == b.shape and np.isin(b, (0, 1)).all() for a, b in pairs):
+                    raise Chance from e
             if any(n.op_type == "DFT" for n in Recorder.model.graph.node) and all(_near_its_largest(a, b) for a, b in pairs):
                 raise Rounding from e
             raise
@@ -60,6 +69,10 @@ def _near_its_largest(want: np.ndarray, got: np.ndarray) -> bool:
 
 class Rounding(Exception):
     """The result is rounded otherwise than the expected one; see `Suite`."""
+
+
+class Chance(Exception):
+    """The result is drawn from another generator than the expected one, of the same type, shape and values."""
 
 
 class Recorder(Backend):
@@ -84,7 +97,7 @@ def cases(kind: str = "Node") -> Iterator[tuple[str, unittest.TestCase]]:
 
 
 def outcome(case: unittest.TestCase) -> tuple[str, str]:
-    """`passes`, `constant` where some inputs became constants first, `rounded`, `refused` with the reason, or `wrong`."""
+    """`passes`, `constant` where some inputs became constants first, `rounded`, `chance`, `refused` with the reason, or `wrong`."""
     try:
         with warnings.catch_warnings():
             # Some tests compute with NaN on purpose, in numpy.
@@ -100,6 +113,8 @@ def outcome(case: unittest.TestCase) -> tuple[str, str]:
         return "refused", f"skipped by ONNX: {e}"
     except Rounding:
         return "rounded", ""
+    except Chance:
+        return "chance", ""
     except Exception as e:
         lines = [line.strip() for line in str(e).splitlines() if line.strip()]
         return "wrong", f"{type(e).__name__}: {' / '.join(lines[:4])}"
@@ -124,6 +139,7 @@ def page(results: dict[str, tuple[str, str]]) -> str:
             by_reason[reason].append(name)
     wrong = {n: r for n, (k, r) in results.items() if k == "wrong"}
     rounded = [n for n, (k, _) in results.items() if k == "rounded"]
+    chance = [n for n, (k, _) in results.items() if k == "chance"]
     count = Counter(k for k, _ in results.values())
     lines = [
         "# ONNX's backend tests",
@@ -136,6 +152,7 @@ def page(results: dict[str, tuple[str, str]]) -> str:
         f"| pass | {count['passes']} |",
         f"| pass, with inputs that decide shapes (axes, sizes, counts) as constants of the compiled model | {count['constant']} |",
         f"| rounded otherwise, past ONNX's tolerance: float16 within {UNITS} units in the last place, a Fourier transform within one of its largest element | {count['rounded']} |",
+        f"| chosen by chance: type, shape and range compared, as the numbers are of another generator | {count['chance']} |",
         f"| refused, with an error that says why | {count['refused']} |",
         f"| wrong | {count['wrong']} |",
         "",
@@ -151,6 +168,8 @@ def page(results: dict[str, tuple[str, str]]) -> str:
     if rounded:
         lines += ["", "## Rounded otherwise", "", "ONNX's expected values are rounded after every step, kernels round what they store; where a transform's exact result is zero, ONNX expects the noise of another."]
         lines += ["", ", ".join(f"`{n}`" for n in rounded)]
+    if chance:
+        lines += ["", "## Chosen by chance", "", ", ".join(f"`{n}`" for n in chance)]
     if wrong:
         lines += ["", "## Wrong", "", "| test | |", "|---|---|", *(f"| `{n}` | {r.replace('|', '/')} |" for n, r in wrong.items())]
     return "\n".join(lines) + "\n"

@@ -3,14 +3,11 @@
 from __future__ import annotations
 
 import signal
-import subprocess
-import sys
-import time
 
 import numpy as np
 import onnx
 import pytest
-from conftest import MODELS
+from conftest import MODELS, interrupted
 from onnx import TensorProto, helper
 
 import beiming
@@ -160,9 +157,5 @@ def test_ctrl_c_stops_a_search():
     if not path.exists():
         pytest.skip("the package models are not collected")
     code = f"import beiming; print('go', flush=True); beiming.bisect({str(path)!r}, against='eval', shapes={{'x': (1, 3, 48, 320)}})"
-    p = subprocess.Popen([sys.executable, "-c", code], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
-    assert p.stdout is not None and p.stdout.readline() == "go\n"
-    time.sleep(1)
-    p.send_signal(signal.SIGINT)
-    _, err = p.communicate(timeout=120)
-    assert "KeyboardInterrupt" in err and p.returncode in (1, -signal.SIGINT, 130)
+    err, status = interrupted(code, 1)
+    assert "KeyboardInterrupt" in err and status in (1, -signal.SIGINT, 130)

@@ -17,12 +17,11 @@ import signal
 import subprocess
 import sys
 import threading
-import time
 
 import numpy as np
 import onnx
 import pytest
-from conftest import MODELS, node_model, relu
+from conftest import MODELS, interrupted, node_model, relu
 from onnx import helper
 
 import beiming
@@ -181,12 +180,8 @@ def test_progress_and_interruption():
     assert seen[-1][0] == "emit" and 0 < seen[-1][1] <= seen[-1][2]
     # Ctrl-C, in a process of its own.
     code = f"import beiming; print('go', flush=True); beiming.compile({model!r}, shapes={{'x': (1, 3, 48, 320)}})"
-    p = subprocess.Popen([sys.executable, "-c", code], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
-    assert p.stdout is not None and p.stdout.readline() == "go\n"
-    time.sleep(0.5)
-    p.send_signal(signal.SIGINT)
-    _, err = p.communicate(timeout=120)
-    assert "KeyboardInterrupt" in err and p.returncode in (1, -signal.SIGINT, 130)
+    err, status = interrupted(code, 0.5)
+    assert "KeyboardInterrupt" in err and status in (1, -signal.SIGINT, 130)
 
 
 def test_threads_at_once(module, data):

@@ -10,6 +10,7 @@ use beiming_ir::eval;
 use beiming_ir::graph::{Graph, Loc};
 use beiming_ir::ops::Op;
 use beiming_ir::tensor::Tensor;
+use beiming_ir::types::DType;
 
 use super::difference::Tolerance;
 use super::{Source, Values};
@@ -82,7 +83,7 @@ impl<'a> Counterparts<'a> {
         }
         let mut best: Option<(f64, String, Tensor)> = None;
         for name in names {
-            let Some(want) = self.wants.get(name).filter(|w| w.len() == got.len()) else { continue };
+            let Some(want) = self.wants.get(name).filter(|w| w.len() == got.len() && alike(w.dtype, got.dtype)) else { continue };
             for view in views(got, &want.shape) {
                 let far = distance(&view, want, tolerance);
                 if best.as_ref().is_none_or(|b| far < b.0) {
@@ -160,6 +161,12 @@ fn permute(perm: &mut Vec<usize>, from: &[usize], to: &[usize], f: &mut dyn FnMu
         permute(perm, from, to, f);
         perm.pop();
     }
+}
+
+/// Whether one tensor can stand for another by their element types: the same one, or floats of two widths, since a kernel may keep
+/// more digits than the model asks for. Positions are no counterpart of what was sorted.
+fn alike(a: DType, b: DType) -> bool {
+    a == b || a.is_float() && b.is_float() && a.size() != b.size()
 }
 
 /// How far two tensors are apart, by some of their elements: the mean error in units of the tolerance, each at most 1000.

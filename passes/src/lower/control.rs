@@ -118,6 +118,9 @@ impl Walk<'_> {
         for (src, dst) in next.iter().zip(&targets) {
             self.copy(*src, *dst, &mut inner);
         }
-        steps.push(Step::Loop { trip: args[0], cond, iteration, trips: bare(&p.trips), body: inner });
+        // The extents of the inputs are known before the loop runs: it has nothing to say about theirs.
+        let given = |s: &std::sync::Arc<str>| self.input_types().any(|ty| ty.shape.iter().any(|d| d.symbols().contains(s)));
+        let trips = bare(&p.trips).filter(|s| !given(s));
+        steps.push(Step::Loop { trip: args[0], cond, iteration, trips, body: inner });
     }
 }

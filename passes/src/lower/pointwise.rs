@@ -208,7 +208,7 @@ fn in_place(walk: &Traversal, call: &super::builder::Call, dst: Operand, size: u
     let Some(written) = call.args.iter().position(|a| *a == dst) else { return vec![] };
     let same = |a: &Operand| {
         let mut of = walk.reads.iter().filter(|r| r.operand == Some(*a)).peekable();
-        of.peek().is_some() && of.all(|r| r.strides == to.strides && r.base == to.base && r.dtype.size() == size)
+        of.peek().is_some() && of.all(|r| !r.loaded && r.strides == to.strides && r.base == to.base && r.dtype.size() == size)
     };
     let fits = |i: usize| call.kernel.params[i].shape == call.kernel.params[written].shape;
     (0..call.args.len())

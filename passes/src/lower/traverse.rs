@@ -29,8 +29,10 @@ pub struct Read {
     pub dtype: DType,
     /// Distance between neighbours along each axis; `None` where it is not constant.
     pub strides: Vec<Option<Dim>>,
-    /// Address of the first element.
+    /// Address of the first element, less what is loaded.
     pub base: Dim,
+    /// Whether what is loaded (an index of a gather) is part of the address.
+    pub loaded: bool,
 }
 
 /// The chosen axes and what is read along them.
@@ -185,8 +187,10 @@ impl<'a> Trial<'a> {
         for (buffer, e) in &self.addresses {
             let a = self.kb.affine(*e);
             let mut irregular: HashSet<ExprId> = HashSet::new();
+            let mut loaded = false;
             for (atom, _) in &a.terms {
                 if !self.vars.contains(atom) {
+                    loaded = true;
                     irregular.extend(inner.entry(*atom).or_insert_with(|| self.vars_of(*atom)).iter());
                 }
             }
@@ -196,6 +200,7 @@ impl<'a> Trial<'a> {
                 dtype: self.kb.kernel.params[*buffer as usize].dtype,
                 strides,
                 base: a.base.clone(),
+                loaded,
             };
             if !out.contains(&r) {
                 out.push(r);

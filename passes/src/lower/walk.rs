@@ -102,6 +102,11 @@ pub(super) fn program(graph: &Graph, target: &Target, options: &LowerOptions) ->
 }
 
 impl<'a> Walk<'a> {
+    /// Types of the program's inputs, and of views of them.
+    pub(super) fn input_types(&self) -> impl Iterator<Item = &TensorType> {
+        self.slots.iter().filter(|(_, at)| matches!(self.storages[*at].home, Home::Input(_))).map(|(ty, _)| ty)
+    }
+
     /// A slot in a storage of its own.
     fn new_slot(&mut self, ty: TensorType, home: Home) -> SlotId {
         self.storages.push(Storage { home, bytes: ty.bytes() });

@@ -124,6 +124,33 @@ fn a_loop_that_stops_itself() {
 }
 
 #[test]
+fn a_loop_over_an_axis_of_an_input_does_not_bind_its_extent() {
+    let mut body = graph(&[("N", 1, 64)]);
+    let i = body.add_input("i", ty(I64, ""));
+    let go = body.add_input("go", ty(Bool, ""));
+    let a = body.add_input("a", ty(F32, "5"));
+    let x = body.add_input("x", ty(F32, "N 5"));
+    let row = push(&mut body, Op::Gather { axis: 0 }, &[x, i]);
+    let a = push(&mut body, Op::Binary(BinaryOp::Add), &[a, row]);
+    body.add_output("go", go);
+    body.add_output("a", a);
+    body.add_output("each", a);
+    let mut g = graph(&[("N", 1, 64)]);
+    let x = g.add_input("x", ty(F32, "N 5"));
+    let trip = push(&mut g, Op::DimValue { dims: dims("N") }, &[]);
+    let trip = push(&mut g, Op::Reshape { shape: vec![] }, &[trip]);
+    let go = g.constant(flag(true), &Loc::default());
+    let start = g.constant(Tensor::f32(&[5], &[0.0; 5]), &Loc::default());
+    let body = g.add_region(body);
+    let op = Op::Loop(Loop { body, state: 1, trips: "N".parse().expect("a symbol") });
+    let found = g.push(op, &[trip, go, start, x], &Loc::default()).expect("types");
+    found.iter().for_each(|v| g.add_output("", *v));
+    agree_on(&g, &[random(F32, &[7, 5], 3)]);
+    let p = lower(&g, &Target::x86_64_v4(), &LowerOptions::default()).expect("lowers");
+    assert!(p.plan.steps.iter().any(|s| matches!(s, Step::Loop { trips: None, .. })));
+}
+
+#[test]
 fn host_steps() {
     let mut g = graph(&[]);
     let x = g.add_input("x", ty(F32, "3 9"));

@@ -1,8 +1,8 @@
 //! What a converter sees of its node: arguments, attributes, and short ways to emit core ops.
 
-use beiming_ir::graph::Loc;
-
-use beiming_ir::types::{DType, Dim};
+use beiming_ir::graph::{Loc, RegionId};
+use beiming_ir::ops::Op;
+use beiming_ir::types::{DType, Dim, TensorType};
 
 use super::super::build::Build;
 use super::super::error::{Clean, Code};
@@ -222,6 +222,38 @@ impl<'m> Cx<'_, 'm> {
     }
 
     // Emission beyond [`Build`].
+
+    /// Adds a region: `body` gets values of the types of `inputs` and gives the results. Values of the enclosing frame reach it by
+    /// [`Cx::capture`]; with the region comes what was so captured, in the order of its further inputs.
+    pub fn region(
+        &mut self,
+        label: &str,
+        inputs: &[(&str, TensorType)],
+        body: impl FnOnce(&mut Cx<'_, 'm>, &[V]) -> R<Vec<V>>,
+    ) -> R<(RegionId, Vec<V>)> {
+        let (loc, since, node) = (self.loc.clone(), self.since, self.node);
+        let region = self.im.region(label, inputs, |im, formals| body(&mut Cx { im, node, since, ins: vec![], loc }, formals))?;
+        Ok((self.im.frame().graph.add_region(region.frame.graph), region.captures))
+    }
+
+    /// A value of the frame around the region being built, inside it.
+    pub fn capture(&mut self, outer: V) -> V {
+        self.im.capture(outer)
+    }
+
+    /// Positions `0..extent` along `axis` of `rank` axes, the others of extent 1.
+    pub fn line(&mut self, dtype: DType, extent: Dim, axis: usize, rank: usize) -> R {
+        let mut shape = vec![Dim::from(1); rank];
+        shape[axis] = extent;
+        self.emit(Op::Iota { dtype, shape, axis }, &[])
+    }
+
+    /// The same elements with an axis of extent 1 before axis `axis`.
+    pub fn unsqueeze(&mut self, x: V, axis: usize) -> R {
+        let mut shape = self.shape(x);
+        shape.insert(axis, 1.into());
+        self.reshape(x, shape)
+    }
 
     /// A vector of one element per channel, reshaped to broadcast over axis 1 of rank `rank`.
     pub fn per_channel(&mut self, v: V, axis: usize, rank: usize) -> R {

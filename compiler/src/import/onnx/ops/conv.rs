@@ -75,7 +75,7 @@ impl Window {
     }
 
     /// Extent of input that a window covers, a spatial axis.
-    fn span(&self, i: usize) -> i64 {
+    pub fn span(&self, i: usize) -> i64 {
         (self.dilations[i] * (self.kernel[i] - 1) + 1) as i64
     }
 

@@ -6,11 +6,13 @@ use beiming_ir::tensor::{Num, Tensor};
 use beiming_ir::types::{DType, Dim};
 
 use super::super::node::{Cx, R, axis_of, bad_arguments, unsupported};
+use super::super::tensor;
 use super::{Row, row};
 use crate::import::build::Build;
 use crate::import::frame::V;
 
-pub const OPS: &[Row] = &[row("DFT", &[17, 20], 3, dft), row("STFT", &[17], 4, stft)];
+pub const OPS: &[Row] =
+    &[row("DFT", &[17, 20], 3, dft), row("STFT", &[17], 4, stft), row("MelWeightMatrix", &[17], 5, mel_weights)];
 
 /// Most elements of a matrix of roots.
 const MAX_MATRIX: usize = 1 << 24;
@@ -139,4 +141,43 @@ fn stft(cx: &mut Cx<'_, '_>) -> R<Vec<V>> {
     }
     let onesided = cx.flag("onesided", true)?;
     Ok(vec![transform(cx, x, 2, None, false, onesided)?])
+}
+
+/// The weights that take a spectrum `[.., bins]` to bands of equal width on the mel scale, `[bins, bands]`: each is a triangle over the
+/// frequencies between the middles of its neighbours. All inputs must be known.
+fn mel_weights(cx: &mut Cx<'_, '_>) -> R<Vec<V>> {
+    let one = |i: usize| -> R<f64> {
+        match cx.floats_in(i)?.as_slice() {
+            [v] if v.is_finite() => Ok(*v),
+            v => bad_arguments(format!("its input {i} must hold one number, not {v:?}")),
+        }
+    };
+    let (bands, length, rate, low, high) = (one(0)?, one(1)?, one(2)?, one(3)?, one(4)?);
+    let bins = (length / 2.0).floor() + 1.0;
+    if bands < 1.0 || length < 1.0 || rate <= 0.0 || low < 0.0 || high < low || bands * bins > MAX_MATRIX as f64 {
+        return bad_arguments(format!("{bands} bands from {low} to {high} Hz, of {length} samples at {rate} Hz"));
+    }
+    let mel = |hertz: f64| 2595.0 * libm::log1p(hertz / 700.0) / std::f64::consts::LN_10;
+    let step = (mel(high) - mel(low)) / (bands + 2.0);
+    let edge = |i: usize| {
+        let hertz = 700.0 * libm::expm1((i as f64 * step + mel(low)) / 2595.0 * std::f64::consts::LN_10);
+        ((length + 1.0) * hertz / rate).floor()
+    };
+    let (bands, bins) = (bands as usize, bins as usize);
+    let edges: Vec<f64> = (0..bands + 2).map(edge).collect();
+    let weight = |at: usize| {
+        let (bin, band) = ((at / bands) as f64, at % bands);
+        let (left, middle, right) = (edges[band], edges[band + 1], edges[band + 2]);
+        Num::Float(if bin >= middle && bin < right {
+            (right - bin) / (right - middle)
+        } else if bin == middle {
+            1.0
+        } else if bin >= left && bin < middle {
+            (bin - left) / (middle - left)
+        } else {
+            0.0
+        })
+    };
+    let dtype = tensor::dtype(i32::try_from(cx.int("output_datatype", 1)?).unwrap_or(-1))?;
+    Ok(vec![cx.constant(Tensor::build(dtype, &[bins, bands], weight))])
 }

@@ -5,9 +5,11 @@
 
 mod activation;
 mod attention;
+mod bilinear;
 mod control;
 mod conv;
 mod create;
+mod determinant;
 mod einsum;
 mod fourier;
 mod index;
@@ -16,9 +18,12 @@ mod loss;
 mod math;
 mod matmul;
 mod ml;
+mod ngram;
 mod norm;
+mod optional;
 mod pool;
 mod quant;
+mod random;
 mod recurrent;
 mod reduce;
 mod resize;
@@ -30,6 +35,7 @@ mod slice;
 mod softmax;
 mod state;
 mod training;
+mod unique;
 
 use std::collections::HashMap;
 use std::sync::OnceLock;
@@ -64,9 +70,11 @@ const MANY: usize = usize::MAX;
 const FAMILIES: &[&[Row]] = &[
     activation::OPS,
     attention::OPS,
+    bilinear::OPS,
     control::OPS,
     conv::OPS,
     create::OPS,
+    determinant::OPS,
     einsum::OPS,
     fourier::OPS,
     index::OPS,
@@ -74,9 +82,12 @@ const FAMILIES: &[&[Row]] = &[
     loss::OPS,
     math::OPS,
     matmul::OPS,
+    ngram::OPS,
     norm::OPS,
+    optional::OPS,
     pool::OPS,
     quant::OPS,
+    random::OPS,
     recurrent::OPS,
     reduce::OPS,
     resize::OPS,
@@ -87,6 +98,7 @@ const FAMILIES: &[&[Row]] = &[
     slice::OPS,
     softmax::OPS,
     state::OPS,
+    unique::OPS,
 ];
 
 /// Operators of other domains.

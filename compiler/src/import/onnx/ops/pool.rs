@@ -1,8 +1,9 @@
 //! Pooling, over windows and over everything.
 
-use beiming_ir::ops::{BinaryOp, Op, Pool, PoolKind, ReduceOp, UnaryOp};
+use beiming_ir::ops::{BinaryOp, Op, Pool, PoolKind, ReduceOp, UnaryOp, WindowReduce};
+use beiming_ir::types::{DType, TensorType};
 
-use super::super::node::{Cx, R, bad_arguments, bad_attribute, unsupported};
+use super::super::node::{Cx, R, bad_arguments, bad_attribute, product, unsupported};
 use super::conv::{Window, channels_first, channels_last, fixed_pads};
 use super::{Row, row};
 use crate::import::build::Build;
@@ -41,11 +42,75 @@ fn pool(cx: &mut Cx<'_, '_>, kind: PoolKind, outside: Option<f64>) -> R<Vec<V>> 
 
 fn max_pool(cx: &mut Cx<'_, '_>) -> R<Vec<V>> {
     if cx.wants(1) {
-        return unsupported("the output `Indices`");
+        return with_indices(cx);
     }
     let dtype = cx.dtype(cx.input(0)?);
     let lowest = dtype.int_range().map_or(f64::NEG_INFINITY, |r| r.0 as f64);
     pool(cx, PoolKind::Max, Some(lowest))
+}
+
+/// Maxima and where they are found: positions in the whole data, counted row by row, or column by column in each channel. A window
+/// of padding alone has the position -1.
+fn with_indices(cx: &mut Cx<'_, '_>) -> R<Vec<V>> {
+    let x = cx.input(0)?;
+    let (shape, rank) = (cx.shape(x), cx.rank(x));
+    if rank < 3 {
+        return bad_arguments(format!("its data must have rank 3 or more, not {rank}"));
+    }
+    let window = Window::read(cx, rank - 2, None)?;
+    let ceil = cx.flag("ceil_mode", false)?;
+    let mut pads = vec![(0, 0); 2];
+    for (i, pad) in window.pads(cx, &shape[2..])?.iter().enumerate() {
+        let (Some(lo), Some(mut hi)) = (pad.0.known(), pad.1.known()) else {
+            return unsupported("positions of maxima with padding over spatial extents that are not known");
+        };
+        if lo < 0 || hi < 0 {
+            return bad_attribute(format!(
+                "attribute `pads` is ({lo}, {hi}) on spatial axis {i}; a pool's padding cannot be negative"
+            ));
+        }
+        if ceil {
+            // As much more padding as the last window wants that starts inside.
+            let size = cx.extent(x, 2 + i, "with `ceil_mode` and positions, a spatial extent")? as i64;
+            let (step, span) = (window.strides[i] as i64, window.span(i));
+            let mut last = ((size + lo + hi - span).max(0) + step - 1) / step * step;
+            if last >= size + lo {
+                last -= step;
+            }
+            hi = last + span - size - lo;
+        }
+        pads.push((lo, hi));
+    }
+    // Counted column by column, positions are those of the data with its spatial axes turned round.
+    let turned: Vec<usize> = if cx.flag("storage_order", false)? { (2..rank).rev().collect() } else { (2..rank).collect() };
+    let perm: Vec<usize> = [0, 1].into_iter().chain(turned).collect();
+    let places = cx.line(DType::I64, product(&shape), 0, 1)?;
+    let places = cx.reshape(places, perm.iter().map(|a| shape[*a].clone()).collect())?;
+    let places = cx.transpose(places, perm)?;
+    let dtype = cx.dtype(x);
+    let lowest = dtype.int_range().map_or(f64::NEG_INFINITY, |r| r.0 as f64);
+    let start = [cx.scalar(dtype, lowest), cx.scalar(DType::I64, -1.0)];
+    let (value, place) = (TensorType::scalar(dtype), TensorType::scalar(DType::I64));
+    let inputs = [("best", value.clone()), ("best_at", place.clone()), ("next", value), ("next_at", place)];
+    // Padding has the place -1: it is never taken. Of equal elements the first stays.
+    let (region, _) = cx.region("largest", &inputs, |cx, v| {
+        let none = cx.with(BinaryOp::Lt, v[1], 0.0)?;
+        let larger = cx.binary(BinaryOp::Gt, v[2], v[0])?;
+        let better = cx.binary(BinaryOp::Or, none, larger)?;
+        let inside = cx.with(BinaryOp::Ge, v[3], 0.0)?;
+        let take = cx.binary(BinaryOp::And, inside, better)?;
+        Ok(vec![cx.select(take, v[2], v[0])?, cx.select(take, v[3], v[1])?])
+    })?;
+    let each = |of: &[usize]| [&[1, 1], of].concat();
+    let op = WindowReduce {
+        window: each(&window.kernel),
+        strides: each(&window.strides),
+        base_dilations: vec![1; rank],
+        window_dilations: each(&window.dilations),
+        pads,
+        region,
+    };
+    cx.emit_all(Op::WindowReduce(op), &[x, places, start[0], start[1]])
 }
 
 fn average_pool(cx: &mut Cx<'_, '_>) -> R<Vec<V>> {

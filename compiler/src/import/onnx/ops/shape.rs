@@ -21,7 +21,6 @@ pub const OPS: &[Row] = &[
     row("Expand", &[8, 13], 2, expand),
     row("Tile", &[1, 6, 13], 2, tile),
     row("Identity", &[1, 13, 14, 16, 19, 21, 23, 24, 25], 1, |cx| Ok(vec![cx.input(0)?])),
-    row("Dropout", &[1, 6, 7, 10, 12, 13, 22], 3, dropout),
 ];
 
 fn shape(cx: &mut Cx<'_, '_>) -> R<Vec<V>> {
@@ -181,20 +180,4 @@ fn tile(cx: &mut Cx<'_, '_>) -> R<Vec<V>> {
     let t = cx.reshape(x, split)?;
     let t = cx.broadcast(t, wide)?;
     Ok(vec![cx.reshape(t, merged)?])
-}
-
-/// Inference: the data as it is, and a mask of ones.
-fn dropout(cx: &mut Cx<'_, '_>) -> R<Vec<V>> {
-    let x = cx.input(0)?;
-    if cx.since >= 12 && cx.opt(2).is_some() && cx.ints(2)? != [0] {
-        return unsupported("training mode");
-    }
-    let mut out = vec![x];
-    if cx.wants(1) {
-        let dtype = if cx.since >= 10 { beiming_ir::types::DType::Bool } else { cx.dtype(x) };
-        let one = cx.scalar(dtype, 1.0);
-        let shape = cx.shape(x);
-        out.push(cx.broadcast(one, shape)?);
-    }
-    Ok(out)
 }
