@@ -55,6 +55,35 @@ fn bias_and_residual() {
     simulate(&all);
 }
 
+/// Where both units are of one core, what follows goes on in the unified buffer.
+#[test]
+fn on_coupled_cores() {
+    let mut all = vec![];
+    let mut one = |name: &str, inputs: &[(DType, &[usize])], nodes: Vec<Node>| {
+        let made = fused(name, inputs, &[1], nodes, "ascend310p3");
+        let units: Vec<_> = made.iter().map(|c| c.kernel.npu.as_ref().map(|n| n.unit)).collect();
+        assert_eq!(units, [Some(Unit::Cube)], "{name} {inputs:?}");
+        all.extend(made);
+    };
+    for [m, k, n] in SHAPES {
+        for to in [F16, F32] {
+            // Bias of a column, sigmoid, residual, a bound.
+            let nodes = vec![
+                matmul(to),
+                bin(BinaryOp::Add, 0, 102),
+                (Op::Unary(UnaryOp::Sigmoid), vec![1]),
+                bin(BinaryOp::Add, 2, 103),
+                bin(BinaryOp::Max, 3, 104),
+            ];
+            let shapes: [(DType, &[usize]); 5] = [(F16, &[m, k]), (F16, &[k, n]), (to, &[n]), (to, &[m, n]), (to, &[])];
+            one("dense", &shapes, nodes);
+        }
+        let nodes = vec![matmul(F32), bin(BinaryOp::Mul, 0, 102), (Op::Cast { to: F16 }, vec![1])];
+        one("rows", &[(F16, &[m, k]), (F16, &[k, n]), (F32, &[m, 1])], nodes);
+    }
+    simulate(&all);
+}
+
 /// What a reader of the emitted code sees.
 #[test]
 fn spelling() {

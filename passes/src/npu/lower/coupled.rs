@@ -1,14 +1,16 @@
 //! Products on chips whose cores hold both units and have neither copies that make fractals nor a fixpipe (310P). Operands come
 //! into the unified buffer row by row, are taken apart into fractals there and go on to L1; the accumulators come back through
-//! the vector unit, are rounded and put together to rows again.
+//! the vector unit, are rounded and put together to rows again. What follows the product elementwise goes on from there, some
+//! rows at a time: both units are of one core, so that no flags pass between them.
 
 use beiming_ir::kernel::{Access, BufId, Element, ExprId, Loop, Space, Stmt};
 use beiming_ir::ops::{Arg, BinaryOp};
 use beiming_ir::target::npu::Npu;
 use beiming_ir::types::{DType, Dim};
 
-use super::epilogue::{Place, copy};
+use super::epilogue::{Epilogue, Part, Place, RESERVE, Value, copy, epilogue};
 use super::matmul::{Plan, Tiling, clear, multiply, plan, rest, to_l0};
+use super::mixed;
 use super::operands::{Side, param};
 use super::tile::{self, Run};
 use crate::lower::body::BodyCx;
@@ -17,14 +19,20 @@ use crate::lower::builder::{KernelBuilder, Operand, repeat};
 /// Elements of 16 bits along each side of a fractal.
 const SIDE: i64 = 16;
 
-/// Lowers the product `anchor` or a conversion of it into `dst`.
+/// Bytes of the unified buffer that rows of what follows a product may take at least.
+const FOLLOWING: i64 = 24 << 10;
+
+/// Lowers the product `anchor`, a conversion of it or an elementwise function of it into `dst`.
 pub fn lower(cx: &mut BodyCx, npu: &Npu, anchor: usize, root: Arg, dst: Operand) -> Result<(), String> {
-    let out = cx.ty(root).dtype;
+    let own = root == Arg::Node(anchor as u32) || mixed::converts(cx, anchor);
+    let out = if own { cx.ty(root).dtype } else { cx.types[anchor].dtype };
     let mut p = plan(cx, npu, anchor, out)?;
+    let following = if own { None } else { Some(epilogue(cx, npu, anchor, root, false)?) };
     if p.window.is_some() {
         return Err(format!("convolutions are not written for the cube unit of {} yet", npu.name));
     }
-    p.tile = smaller(npu, &p);
+    let spare = if following.is_some() { RESERVE + FOLLOWING } else { 0 };
+    p.tile = smaller(npu, &p, i64::from(npu.core.ub) - spare);
     let (t, [m, n, k]) = (p.tile, p.dims.clone());
     let mut kb = KernelBuilder::new(cx.symbols, &p.grid());
     let kb = &mut kb;
@@ -60,33 +68,91 @@ pub fn lower(cx: &mut BodyCx, npu: &Npu, anchor: usize, root: Arg, dst: Operand)
     let rows = kb.min_dim(rows_left, &Dim::Known(t.bm));
     let columns = kb.min_dim(columns_left, &Dim::Known(t.bn));
     let tile = back(kb, acc, out, &t, rows, &mut statements);
-    let result = kb.param(dst, out, &[cx.types[anchor].numel()], Access::Write);
-    let mut shape = p.batch.clone();
-    shape.extend([m, n.clone()]);
-    let index: Vec<ExprId> = batch.iter().copied().chain([row, column]).collect();
-    let first = kb.linear(&index, &shape);
-    let (wide, by) = (kb.dim(&n), kb.int(t.bn));
-    let (to, from) = (Place { buffer: result, first, pitch: wide }, Place { buffer: tile, first: zero, pitch: by });
-    statements.push(copy(kb, to, from, Some((rows, t.bm)), (columns, t.bn), None));
-
-    let ops = super::stream::computed(cx, root).0;
+    match following {
+        Some(e) => {
+            let room = i64::from(npu.core.ub) - bytes(&t);
+            let at = At { start: batch.iter().copied().chain([row, column]).collect(), rows: rows_left, columns };
+            statements.push(follow(cx, kb, &e, &t, tile, room, at, dst)?);
+        }
+        None => {
+            let result = kb.param(dst, out, &[cx.types[anchor].numel()], Access::Write);
+            let mut shape = p.batch.clone();
+            shape.extend([m, n.clone()]);
+            let index: Vec<ExprId> = batch.iter().copied().chain([row, column]).collect();
+            let first = kb.linear(&index, &shape);
+            let (wide, by) = (kb.dim(&n), kb.int(t.bn));
+            let (to, from) = (Place { buffer: result, first, pitch: wide }, Place { buffer: tile, first: zero, pitch: by });
+            statements.push(copy(kb, to, from, Some((rows, t.bm)), (columns, t.bn), None));
+        }
+    }
+    let (ops, flops) = super::stream::computed(cx, root);
     let Arg::Node(last) = root else { return Err("a product that is an input".into()) };
     let name = crate::lower::name::kernel(&cx.up_to(last as usize), &[p.tile_name()]);
+    let flops = flops + p.flops(cx);
     let done = std::mem::replace(kb, KernelBuilder::new(cx.symbols, &[]));
-    cx.call(done.finish(name, ops, statements, p.flops(cx)));
+    cx.call(done.finish(name, ops, statements, flops));
     Ok(())
+}
+
+/// Where a base tile stands: its first element, the rows from there on, and the columns that there are of it.
+struct At {
+    start: Vec<ExprId>,
+    rows: ExprId,
+    columns: ExprId,
+}
+
+/// What follows the product, from its tile in the unified buffer to the result, as many rows at a time as there is room for.
+#[allow(clippy::too_many_arguments)]
+fn follow(
+    cx: &BodyCx,
+    kb: &mut KernelBuilder,
+    e: &Epilogue,
+    t: &Tiling,
+    tile: BufId,
+    room: i64,
+    at: At,
+    dst: Operand,
+) -> Result<Stmt, String> {
+    let rows = e.rows(room, t.bn).min(t.bm);
+    if rows < 1 || t.bn % e.block != 0 {
+        return Err(format!("rows of {} elements and what is computed of them do not fit beside the product", t.bn));
+    }
+    let (var, round) = kb.axis(&Dim::Known(((t.bm + rows - 1) / rows).max(2)));
+    let by = kb.scale(round, &Dim::Known(rows));
+    let there = kb.min_dim(at.rows, &Dim::Known(t.bm));
+    let count = {
+        let minus = kb.scale(by, &Dim::Known(-1));
+        let left = kb.add(there, minus);
+        kb.min_dim(left, &Dim::Known(rows))
+    };
+    let rounds = {
+        let (up, by) = (kb.offset(there, &Dim::Known(rows - 1)), kb.int(rows));
+        kb.binary(BinaryOp::Div, up, by)
+    };
+    let mut start = at.start;
+    let row = start.len() - 2;
+    start[row] = kb.add(start[row], by);
+    let whole = e.columns().known().is_some_and(|n| n % t.bn == 0);
+    let part = Part { rows: (count, rows), columns: (at.columns, t.bn), whole, fixed: true, start };
+    let from = kb.scale(by, &Dim::Known(t.bn));
+    let body = part.write(cx, kb, e, &Value { tile, from, pitch: t.bn }, dst)?;
+    Ok(repeat(var, rounds, Loop::Serial, body))
 }
 
 fn divides(d: &Dim, by: i64) -> bool {
     d.known().is_some_and(|n| n % by == 0)
 }
 
-/// The schedule's tile made smaller until rows, fractals and the result fit the unified buffer, too.
-fn smaller(npu: &Npu, p: &Plan) -> Tiling {
+/// Bytes of the unified buffer: rows and fractals of both operands, the accumulators, the result in fractals and in rows.
+fn bytes(t: &Tiling) -> i64 {
+    2 * 2 * (t.bm + t.bn) * t.bk + t.bm * t.bn * (4 + 2 + 4)
+}
+
+/// The schedule's tile made smaller until all of it fits `room` in the unified buffer, too.
+fn smaller(npu: &Npu, p: &Plan, room: i64) -> Tiling {
     let mut t = Tiling { steps: 1, ..p.tile };
-    let bytes = |t: &Tiling| 2 * 2 * (t.bm + t.bn) * t.bk + t.bm * t.bn * (4 + 2 + 4);
     let half = |n: i64| (n / 2 + SIDE - 1) / SIDE * SIDE;
-    while bytes(&t) > i64::from(npu.core.ub) && (t.bm > SIDE || t.bn > SIDE || t.bk > SIDE) {
+    while bytes(&t) > room && (t.bm > SIDE || t.bn > SIDE || t.bk > SIDE) {
         if t.bn >= t.bm && t.bn > SIDE {
             t.bn = half(t.bn);
         } else if t.bm > SIDE {
@@ -97,9 +163,7 @@ fn smaller(npu: &Npu, p: &Plan) -> Tiling {
     }
     // All pipes meet for every step: the deeper the better.
     let fits = |t: &Tiling| {
-        2 * bytes(t) <= i64::from(npu.core.ub)
-            && 4 * t.bm * t.bk <= i64::from(npu.core.l0a)
-            && 4 * t.bn * t.bk <= i64::from(npu.core.l0b)
+        2 * bytes(t) <= room && 4 * t.bm * t.bk <= i64::from(npu.core.l0a) && 4 * t.bn * t.bk <= i64::from(npu.core.l0b)
     };
     let deeper = |t: &Tiling| Tiling { bk: 2 * t.bk, ..*t };
     while fits(&deeper(&t)) && p.dims[2].known().is_none_or(|k| t.bk < k) {

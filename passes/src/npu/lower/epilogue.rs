@@ -22,7 +22,7 @@ use crate::lower::inline::Inliner;
 use crate::npu::capability;
 
 /// Bytes of the unified buffer kept free for rows that are spread and what is rounded up.
-const RESERVE: i64 = 16 << 10;
+pub const RESERVE: i64 = 16 << 10;
 
 /// What follows a product, as instructions on tiles.
 pub struct Epilogue<'a, 'p> {
@@ -82,6 +82,11 @@ impl Epilogue<'_, '_> {
         (room - RESERVE) * 8 / (16 * twice + scratch) / columns
     }
 
+    /// Extent of its rows.
+    pub fn columns(&self) -> &Dim {
+        &self.shape[self.shape.len() - 1]
+    }
+
     /// An error where a row of the given extent cannot be padded by one copy.
     pub fn pads(&self, n: &Dim) -> Result<(), String> {
         // What is one number a row is not copied.
@@ -117,6 +122,8 @@ pub struct Part {
     pub columns: (ExprId, i64),
     /// There are always that many columns.
     pub whole: bool,
+    /// Rows are as far apart as there can be columns, whatever there is of them.
+    pub fixed: bool,
     /// Index of the first element.
     pub start: Vec<ExprId>,
 }
@@ -124,7 +131,7 @@ pub struct Part {
 impl Part {
     /// Elements from one row to the next in the unified buffer.
     pub fn pitch(&self, kb: &mut KernelBuilder, e: &Epilogue) -> ExprId {
-        if self.whole { kb.int(self.columns.1) } else { tile::round_up(kb, self.columns.0, e.block) }
+        if self.whole || self.fixed { kb.int(self.columns.1) } else { tile::round_up(kb, self.columns.0, e.block) }
     }
 
     /// The statements, the result's way out included.

@@ -100,7 +100,7 @@ fn on_vector_cores(
         place.batch.iter().copied().chain([row, place.start[1]]).collect()
     };
     let whole = p.dims[1].known().is_some_and(|n| n % bn == 0);
-    let part = Part { rows: (count, rows), columns: (columns, bn), whole, start };
+    let part = Part { rows: (count, rows), columns: (columns, bn), whole, fixed: false, start };
     let from = kb.scale(within, &Dim::Known(bn));
     let body = part.write(cx, kb, e, &Value { tile, from, pitch: bn }, dst)?;
     let inner = repeat(round_var, rounds, Loop::Serial, body);

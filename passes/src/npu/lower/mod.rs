@@ -78,7 +78,12 @@ fn product(cx: &mut BodyCx, npu: &Npu, anchor: usize) -> Result<(), String> {
         return matmul::lower(cx, npu, anchor, result, Operand::Output(0));
     }
     let mut together = cx.clone();
-    if mixed::lower(&mut together, npu, anchor, Operand::Output(0)).is_ok() {
+    let lower_together = if npu.core.cross_core {
+        mixed::lower(&mut together, npu, anchor, Operand::Output(0))
+    } else {
+        coupled::lower(&mut together, npu, anchor, result, Operand::Output(0))
+    };
+    if lower_together.is_ok() && predicted(&together, npu).is_some() {
         *cx = together;
         return Ok(());
     }

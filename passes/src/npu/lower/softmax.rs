@@ -124,7 +124,7 @@ impl Running<'_, '_, '_> {
             let whole = r.p.dims[1].known().is_some_and(|n| n % bk == 0);
             let row = kb.add(r.block.query[0], mine.first);
             let start = r.block.batch.iter().copied().chain([row, r.keys[0]]).collect();
-            let part = Part { rows: mine.rows, columns: (columns, bk), whole, start };
+            let part = Part { rows: mine.rows, columns: (columns, bk), whole, fixed: false, start };
             let pitch = part.pitch(kb, &r.p.scores);
             let from = kb.scale(mine.first, &Dim::Known(bk));
             let (mut body, x) = part.compute(r.cx, kb, &r.p.scores, &Value { tile: r.between[0], from, pitch: bk })?;
