@@ -42,7 +42,7 @@ test-acl: setup
 	scripts/acl_headers.sh
 	cargo test -q -p beiming-ascend --test project host_code -- --nocapture
 
-# The groups of a model as MLIR: every function against the evaluator, run by MLIR's own passes. Not a part of test: MLIR is 1.6 GB
+# The groups of a model as MLIR: every function against the evaluator, run by MLIR's own passes. Not a part of test: MLIR is 0.7 GB
 # to install and minutes to build.
 test-mlir: setup
 	scripts/mlir.sh

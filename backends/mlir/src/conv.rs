@@ -1,4 +1,4 @@
-//! Convolutions as the named ops of `linalg`, channels last, with their padding before them.
+//! Convolutions as the named ops of `linalg`, channels last, with their padding before them; those of one tap are products.
 
 use beiming_ir::ops::Conv;
 use beiming_ir::tensor::Num;
@@ -8,10 +8,17 @@ use melior::ir::attribute::DenseElementsAttribute;
 
 use crate::build::{Builder, Val, Why, tensor};
 use crate::cast::cast;
+use crate::matmul::matmul;
 use crate::shape::{pad_known, reshape};
 
 /// `(data [N, S.., C], weight [K.., C/groups, O])` to the shape `to`.
 pub fn conv<'c, 'b>(b: &Builder<'c, 'b>, p: &Conv, x: &Val<'c, 'b>, w: &Val<'c, 'b>, to: &[usize]) -> Result<Val<'c, 'b>, Why> {
+    let one_tap = w.shape[..p.strides.len()].iter().all(|&k| k == 1) && p.strides.iter().all(|&s| s == 1);
+    if one_tap && p.groups == 1 && p.pads.iter().all(|e| *e == (0, 0)) && x.dtype.is_float() {
+        // A product over the channels, as our lowering has it.
+        let w = reshape(b, w, &w.shape[p.strides.len()..])?;
+        return matmul(b, x, &w, x.dtype, to);
+    }
     let (axes, channels) = (p.strides.len(), x.shape[x.shape.len() - 1]);
     let out = if to[to.len() - 1] == channels && p.groups == channels && channels > 1 { Kind::Depthwise } else { Kind::Full };
     let name = match (out, axes) {

@@ -75,6 +75,12 @@ fn errors_have_codes_places_and_exit_codes() {
         (&["compile", "mlp.txt", "--dim", "N"], 2, &["error[E0501]", "N=1..64"]),
         (&["compile", "mlp.txt", "-O", "7"], 2, &["7"]),
         (&["compile", "mlp.txt", "-o", "no/such/folder/a.bmg"], 5, &["error[E0001]"]),
+        #[cfg(not(feature = "mlir"))]
+        (
+            &["compile", "mlp.txt", "--target", "ascend910b1", "--emit", "mlir"],
+            4,
+            &["error[E0502]", "built without MLIR", "--no-default-features --features mlir"],
+        ),
         (&["compile", "mlp.bmg"], 2, &["an artifact"]),
         (&["run", "absent.bmg"], 5, &["error[E0001]"]),
         (&["run", "mlp.txt"], 3, &["error[E0701]", "beiming compile"]),
