@@ -75,6 +75,7 @@ for kind, draw in {"real": normal, "complex": complex_normal}.items():
     case(f"hessenberg_{kind}", lambda a: jsl.hessenberg(a, calc_q=True), draw(5, 5))
     case(f"eig_{kind}", eigen, draw(3, 6, 6))
     case(f"tridiagonal_{kind}", lambda a: jax.lax.linalg.tridiagonal(a + adjoint(a), lower=True), draw(5, 5))
+    case(f"tridiagonal_{kind} of an upper triangle", lambda a: jax.lax.linalg.tridiagonal(a + adjoint(a), lower=False), draw(5, 5))
 case("tridiagonal_solve", jax.lax.linalg.tridiagonal_solve, np.r_[0, normal(5)].astype(np.float32), normal(6),
      np.r_[normal(5), 0].astype(np.float32), normal(6, 2))
 case("schur_complex", lambda a: (lambda t, q: (q @ t @ adjoint(q), adjoint(q) @ q, jnp.tril(t, -1)))(*jsl.schur(a, output="complex")), Z5)

@@ -76,6 +76,20 @@ fn factors_are_those_of_lapack() {
             near(3, "3x1xf64", "[[1.0], [2.0], [3.0]]"),
         ),
         (
+            "tridiagonal form of an upper triangle",
+            call(
+                "dsytrd",
+                "uplo = 85 : ui8",
+                &[("[[1.0, 2.0, 3.0], [90.0, 4.0, 4.0], [80.0, 70.0, 7.0]]", "3x3xf64")],
+                &["3x3xf64", "3xf64", "2xf64", "2xf64", "i32"],
+            ),
+            // The column above the last diagonal element is (3, 4): beta = -5, tau = 1 + 4/5, v = (1/3, 1).
+            near(1, "3xf64", "[0.16, 4.84, 7.0]")
+                + &near(2, "2xf64", "[0.88, -5.0]")
+                + &near(3, "2xf64", "[0.0, 1.8]")
+                + &near(0, "3x3xf64", "[[0.16, 0.88, 0.333333333333], [90.0, 4.84, -5.0], [80.0, 70.0, 7.0]]"),
+        ),
+        (
             "values of a Hermitian matrix",
             call(
                 "zheevd",

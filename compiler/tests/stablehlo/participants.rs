@@ -129,6 +129,23 @@ fn collectives_are_kept_and_refused_by_name() {
 }
 
 #[test]
+fn an_argument_says_whose_value_is_given() {
+    let text = |root: &str| {
+        format!(
+            "func.func @main(%x: tensor<4xf32>, %i: tensor<{root}>) -> tensor<4xf32> {{
+  %r = \"stablehlo.collective_broadcast\"(%x, %i) {{has_dynamic_root, {TWO}}} : (tensor<4xf32>, tensor<{root}>) -> tensor<4xf32>
+  return %r : tensor<4xf32>
+}}\n"
+        )
+    };
+    for root in ["i32", "1xi32"] {
+        assert_eq!(kept(&graph(root, &text(root))), ["collective_broadcast"]);
+    }
+    let e = read(&text("2xi32")).map(drop).unwrap_err();
+    assert!(e.contains("must be one integer"), "{e}");
+}
+
+#[test]
 fn groups_of_one_are_this_participant() {
     let groups = "replica_groups = dense<[[0], [1]]> : tensor<2x1xi64>";
     for (op, attrs, region, ty) in [

@@ -31,7 +31,7 @@ pub enum CollectiveKind {
     ReduceTo {
         /// The reducer, a scalar function.
         region: RegionId,
-        /// Whether a last argument, an integer scalar, says which; else it is the first of the group.
+        /// Whether a last argument, one integer, says which; else it is the first of the group.
         root: bool,
     },
     /// As `Reduce`, but each member gets its part along an axis.
@@ -52,7 +52,7 @@ pub enum CollectiveKind {
     Permute,
     /// Everybody gets the values of one of the group.
     Broadcast {
-        /// Whether a last argument, an integer scalar, says of which; else it is the first of the group.
+        /// Whether a last argument, one integer, says of which; else it is the first of the group.
         root: bool,
     },
 }
@@ -136,8 +136,8 @@ pub(super) fn infer(p: &Collective, inputs: &[&TensorType], graph: &Graph) -> Re
     }
     let inputs = match (&p.kind, inputs.split_last()) {
         (CollectiveKind::ReduceTo { root: true, .. } | CollectiveKind::Broadcast { root: true }, Some((root, values))) => {
-            InferError::check(root.rank() == 0 && root.dtype.is_int(), || {
-                format!("the number of the participant must be an integer scalar, got {root}")
+            InferError::check(root.numel().is(1) && root.dtype.is_int(), || {
+                format!("the number of the participant must be one integer, got {root}")
             })?;
             values
         }
@@ -226,7 +226,7 @@ mod tests {
             (of(CollectiveKind::Reduce { region }, two, 2), "3, N", Ok("3, N")),
             (of(CollectiveKind::Reduce { region: RegionId(1) }, two, 2), "3", Err("region 1 does not exist")),
             (of(CollectiveKind::ReduceTo { region, root: false }, two, 2), "3, 4", Ok("3, 4")),
-            (of(CollectiveKind::Broadcast { root: true }, two, 2), "3, 4", Err("must be an integer scalar")),
+            (of(CollectiveKind::Broadcast { root: true }, two, 2), "3, 4", Err("must be one integer")),
             (of(CollectiveKind::ReduceScatter { axis: 1, region }, two, 2), "3, 4", Ok("3, 2")),
             (of(CollectiveKind::ReduceScatter { axis: 0, region }, two, 2), "3, 4", Err("does not divide among 2 participants")),
             (of(CollectiveKind::Exchange { split: 1, concat: 0 }, two, 2), "3, 4", Ok("6, 2")),

@@ -10,7 +10,7 @@ use super::super::value::{Val, flatten};
 use super::lapack::{chosen, counted, fine, iterate, letter, put, size, vector};
 use super::numbers::{Z, diagonal, identity, val};
 use crate::import::build::Build;
-use crate::import::fail::{R, unsupported};
+use crate::import::fail::{R, bad_attribute};
 use crate::import::frame::V;
 
 /// The reflection that leaves of a column only its element in row `first`: that element (a real number), `tau` and `v`.
@@ -226,19 +226,39 @@ pub fn hermitian(cx: &mut Cx<'_, '_>, a: &[V], n: usize, lower: bool) -> R<Vec<V
     whole.emit(cx)
 }
 
-/// `sytrd`, `hetrd` of a lower triangle.
+/// The tensor with the order of its last `count` axes reversed.
+fn turned(cx: &mut Cx<'_, '_>, x: &[V], count: usize) -> R<Vec<V>> {
+    x.iter()
+        .map(|v| {
+            let rank = cx.rank(*v);
+            cx.emit(Op::Reverse { axes: (rank - count..rank).collect() }, &[*v])
+        })
+        .collect()
+}
+
+/// `sytrd`, `hetrd`. LAPACK reduces an upper triangle from its last column on, so it is the lower one with rows and columns in
+/// reverse order, and so are all results.
 pub fn sytrd(cx: &mut Cx<'_, '_>) -> R<Vec<Val>> {
     let a = flatten(&[cx.val(0)?]);
     let (own, s) = (cx.dtype(a[0]), size(cx, a[0])?);
-    if letter(cx, "uplo")? != 'L' {
-        return unsupported("the upper triangle; ask for lower=True");
-    }
     let n = s.rows;
-    let whole = hermitian(cx, &a, n, true)?;
+    let upper = match letter(cx, "uplo")? {
+        'L' => false,
+        'U' => true,
+        other => return bad_attribute(format!("`uplo` is `{other}`, not U or L")),
+    };
+    let first = if upper { turned(cx, &a, 2)? } else { a.clone() };
+    let whole = hermitian(cx, &first, n, true)?;
     let (h, taus) = hessenberg(cx, &whole, n)?;
     let (d, e) = (diagonal(cx, h[0], n, 0)?, diagonal(cx, h[0], n.saturating_sub(1), 1)?);
     let (i, c) = (counted(cx, n, true), counted(cx, n, false));
-    let kept = Z::unless(&i.ge(&c), &Z::from(&h), &Z::from(&a)).emit(cx)?;
+    let mut kept = Z::unless(&i.ge(&c), &Z::from(&h), &Z::from(&first)).emit(cx)?;
+    let (mut lists, mut taus) = (vec![d, e], taus);
+    if upper {
+        kept = turned(cx, &kept, 2)?;
+        lists = turned(cx, &lists, 1)?;
+        taus = turned(cx, &taus, 1)?;
+    }
     let dtype: DType = own;
-    Ok(vec![val(cx, &kept, dtype)?, Val::Plain(d), Val::Plain(e), val(cx, &taus, dtype)?, fine(cx, 4)?])
+    Ok(vec![val(cx, &kept, dtype)?, Val::Plain(lists[0]), Val::Plain(lists[1]), val(cx, &taus, dtype)?, fine(cx, 4)?])
 }
