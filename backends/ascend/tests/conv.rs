@@ -5,7 +5,7 @@ mod support;
 use beiming_ir::graph::{Graph, Loc};
 use beiming_ir::kernel::Unit;
 use beiming_ir::ops::{BinaryOp, Conv, Op};
-use beiming_ir::types::{DType, Symbols, TensorType};
+use beiming_ir::types::{DType, Dim, Symbols, TensorType};
 
 use DType::{BF16, F16, F32};
 use support::{Call, Node, bin, fused_deep, simulate};
@@ -98,6 +98,27 @@ fn with_what_follows() {
         let c: Case = (&[1, 5, 7, 16], &[1, 1, 16, 20], &[1, 1], &[1, 1], &[(0, 0), (0, 0)]);
         let made = calls(&c, F32, &more, vec![bin(BinaryOp::Mul, 0, 102), bin(BinaryOp::Add, 1, 103)], true, chip);
         assert_eq!(made.len(), 1, "one kernel");
+        all.extend(made);
+    }
+    simulate(&all);
+}
+
+/// As many images as the run says; none, too.
+#[test]
+fn an_open_batch() {
+    let mut all = vec![];
+    for (chip, n) in CHIPS.into_iter().flat_map(|c| [(c, 0), (c, 1), (c, 3)]) {
+        let mut symbols = Symbols::default();
+        symbols.declare("N", 0, 16);
+        let mut g = Graph::new("open", symbols);
+        let shape = [Dim::sym("N"), Dim::Known(6), Dim::Known(5), Dim::Known(16)];
+        let x = g.add_input("x", TensorType::new(F16, shape.to_vec()));
+        let w = g.constant(support::random(F16, &[3, 3, 16, 32], 1), &Loc::default());
+        let c: Case = (&[], &[], &[1, 1], &[1, 1], &[(1, 1), (1, 1)]);
+        let y = g.push1(op(&c), &[x, w], &Loc::default()).expect("a convolution");
+        g.add_output("y", y);
+        let made = support::lowered_deep("open batch", &g, chip, &[support::random(F16, &[n, 6, 5, 16], 2)], 144);
+        assert!(on_cube(&made));
         all.extend(made);
     }
     simulate(&all);

@@ -2,11 +2,12 @@
 
 mod support;
 
+use beiming_ir::graph::{Graph, Loc};
 use beiming_ir::ops::{BinaryOp, Op, UnaryOp};
-use beiming_ir::types::DType;
+use beiming_ir::types::{DType, Dim, Symbols, TensorType};
 
 use DType::{BF16, F16, F32};
-use support::{fused as calls, simulate};
+use support::{fused as calls, lowered, random, simulate};
 
 const CHIPS: [&str; 2] = ["ascend910b1", "ascend950"];
 
@@ -64,6 +65,27 @@ fn with_neighbours() {
             (Op::Unary(UnaryOp::Sigmoid), vec![2]),
         ];
         all.extend(calls("dense", &[(F32, &[33, 40]), (F32, &[40, 24]), (F32, &[24])], &[1], nodes, chip));
+    }
+    simulate(&all);
+}
+
+/// Rows and columns that only the run knows; none of them, too.
+#[test]
+fn open_extents() {
+    let mut all = vec![];
+    for chip in ["ascend910b1", "ascend950", "ascend310p3"] {
+        for (rows_open, n) in [(true, 0usize), (true, 1), (true, 70), (false, 0), (false, 1), (false, 37)] {
+            let mut symbols = Symbols::default();
+            symbols.declare("S", 0, 512);
+            let mut g = Graph::new("open", symbols);
+            let open = |d: usize, is_open: bool| if is_open { Dim::sym("S") } else { Dim::from(d) };
+            let x = g.add_input("x", TensorType::new(F16, vec![open(19, rows_open), Dim::Known(40)]));
+            let w = g.add_input("w", TensorType::new(F16, vec![Dim::Known(40), open(33, !rows_open)]));
+            let y = g.push1(Op::MatMul { out: F32 }, &[x, w], &Loc::default()).expect("a product");
+            g.add_output("y", y);
+            let (m, n) = if rows_open { (n, 33) } else { (19, n) };
+            all.extend(lowered("open product", &g, chip, &[random(F16, &[m, 40], 3), random(F16, &[40, n], 4)]));
+        }
     }
     simulate(&all);
 }
