@@ -116,13 +116,14 @@ pub fn layers(
     let wants = wants(&names)?;
     let mut find = Counterparts::new(source, &wants);
     let fused = &ran.built.fused;
+    let bits = super::bits::of_floats(fused);
     let rows = fused.outputs.iter().zip(&ran.outputs).filter_map(|(v, got)| {
         let (group, nodes) = group(fused, *v);
         let loc = fused.def(*v).map(|n| n.loc.clone()).unwrap_or_default();
         // The model's own results are known; the others are found.
         let result = plain.fused.outputs.iter().position(|r| r == v).and_then(|k| results.get(k)).cloned();
         let known = result.filter(|n| wants.contains_key(n)).map(|n| (n, got.clone()));
-        let Some((name, got)) = known.or_else(|| find.best(&loc, got, tolerance)) else {
+        let Some((name, got)) = known.or_else(|| if bits.contains(v) { None } else { find.best(&loc, got, tolerance) }) else {
             return Some(Row { at: *v, value: String::new(), ty: got.ty().to_string(), group, nodes, difference: None });
         };
         let difference = Some(Difference::of(&got, &as_type(wants.get(&name)?, &got), tolerance));

@@ -7,6 +7,7 @@
 //! were imported from, by their nodes or by the steps of the program behind them. [`Maker`] compiles and runs what they give; [`reference`] says what the values should be.
 
 pub mod bisect;
+mod bits;
 mod counterpart;
 pub mod difference;
 mod equations;
