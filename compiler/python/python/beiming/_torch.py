@@ -117,9 +117,9 @@ class _Compiled:
 
             self._give_up(f"not supported: {op_names(e)}")
         except Exception as e:
-            if not self._fallback:
+            if not self._fallback and isinstance(e, BeimingError):
                 raise
-            self._give_up(f"{type(e).__name__}: {str(e).splitlines()[0] if str(e) else ''}")
+            self._give_up(_first_cause(e))
         return None
 
     def _compile(self, given: Any, most: Optional[dict[str, int]] = None) -> Module:
@@ -202,6 +202,13 @@ def _symbolic(graph: Any, free: list[int]) -> tuple[dict[tuple[int, int], str], 
     if not all(s in places for s in numbers.values()):
         return {}, {}
     return symbols, {i: places[s] for i, s in numbers.items()}
+
+
+def _first_cause(e: BaseException) -> str:
+    """What went wrong first: torch's exporter wraps the error that names the op in others that do not."""
+    while (cause := e.__cause__ or (None if e.__suppress_context__ else e.__context__)) is not None:
+        e = cause
+    return f"{type(e).__name__}: {str(e).splitlines()[0] if str(e) else ''}"
 
 
 def _is_fixed(x: Any) -> bool:
