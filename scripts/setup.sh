@@ -4,17 +4,7 @@
 set -euo pipefail
 cd "$(dirname "$0")/.."
 
-packages=(llvm-22-dev libzstd-dev libpolly-22-dev qemu-user gcc g++ gcc-aarch64-linux-gnu libc6-dev-arm64-cross python3-venv)
-missing=()
-for p in "${packages[@]}"; do
-  dpkg-query -W -f '${Status}' "$p" 2>/dev/null | grep -q 'ok installed' || missing+=("$p")
-done
-if [ ${#missing[@]} -gt 0 ]; then
-  echo "setup: installing ${missing[*]}"
-  sudo=$([ "$(id -u)" = 0 ] || echo sudo)
-  $sudo apt-get update -qq
-  $sudo env DEBIAN_FRONTEND=noninteractive apt-get install -y -qq --no-install-recommends "${missing[@]}" >/dev/null
-fi
+scripts/packages.sh llvm-22-dev libzstd-dev libpolly-22-dev qemu-user gcc g++ gcc-aarch64-linux-gnu libc6-dev-arm64-cross python3-venv
 
 # The environment is made anew when a list of packages changes.
 stamp=.venv/.stamp

@@ -1,4 +1,4 @@
-//! Mutation test of the simulator: emitted kernels are made wrong in one place each, in some eighty ways, and the simulator
+//! Mutation test of the simulator: emitted kernels are made wrong in one place each, in some hundred ways, and the simulator
 //! must give every one of them away, by a finding or by a wrong result.
 //!
 //! The fixed subset runs with the other tests. `make mutation` runs all of it and writes the table in `docs/ascend.md`.

@@ -31,6 +31,7 @@ const LANE: &str = "one element more in the block that the row ends in: padding 
 const REPEAT: &str = "one number a row: the buffer is a whole repeat and a tile has fewer rows";
 const GUARD: &str =
     "asks whether a tap has a point inside: at these shapes it has several or none, and the loop within knows its own bounds";
+const SCALAR: &str = "the compiler orders the scalar and the vector unit by itself, and nothing else touches what lies behind the last whole block";
 const CLAMP: &str = "the bound of a number that is rounded to an integer afterwards: a quarter more is the same integer";
 
 const EQUIVALENT: &[Equivalent] = &[
@@ -100,16 +101,8 @@ const EQUIVALENT: &[Equivalent] = &[
         "Buffer.Get<",
         "the other scratch is dead by then, or each element is read before it is written in its place",
     ),
-    any(
-        "drop-barrier",
-        "PIPE_ALL",
-        "the compiler orders the scalar and the vector unit by itself, and nothing else touches what lies behind the last whole block",
-    ),
-    any(
-        "other-barrier",
-        "PIPE_ALL",
-        "the compiler orders the scalar and the vector unit by itself, and nothing else touches what lies behind the last whole block",
-    ),
+    any("drop-barrier", "PIPE_ALL", SCALAR),
+    any("other-barrier", "PIPE_ALL", SCALAR),
     any("drop-barrier", "PIPE_M", "one product a tile: no other one accumulates into its result"),
     any("other-barrier", "PIPE_M", "one product a tile: no other one accumulates into its result"),
     any("tail-loop", "i < end", "one element of the padding is left as it was; what is computed of it is copied nowhere"),
