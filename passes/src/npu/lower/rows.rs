@@ -63,6 +63,12 @@ struct Plan<'a, 'p> {
     after: (Program<'p>, V, Slots),
 }
 
+/// What each element of a row counts in its mean.
+fn share(width: &Dim) -> Result<f64, String> {
+    let n = width.known().ok_or("a mean over an open extent is not written for the vector unit")?;
+    Ok(1.0 / n as f64)
+}
+
 /// Lowers a body around `anchor` into `dst`.
 pub fn lower(cx: &mut BodyCx, npu: &Npu, anchor: usize, dst: Operand) -> Result<(), String> {
     if !epilogue_fits(cx, anchor) {
@@ -181,8 +187,8 @@ fn plan<'a, 'p>(cx: &BodyCx<'a>, npu: &'p Npu, anchor: usize, dst: Operand) -> R
     }
     let width = walk.axes[kept].extent.clone();
     let most = width.range(cx.symbols).hi;
-    if width.known().is_none() && matches!(task, Task::Norm { .. } | Task::Reduce(ReduceOp::Mean)) {
-        return Err("a mean over an open extent is not written for the vector unit".into());
+    if matches!(task, Task::Norm { .. } | Task::Reduce(ReduceOp::Mean)) {
+        share(&width)?;
     }
 
     let mut kb = KernelBuilder::new(cx.symbols, &[]);
@@ -318,7 +324,7 @@ fn along(t: &Tile, kb: &mut KernelBuilder) -> Result<Vec<Stmt>, String> {
     let mut s = Sweep { w: &mut w, extent, rows };
     match p.task {
         Task::Softmax { log } => s.softmax(x, deviation, last, log),
-        Task::Norm { kind, eps } => s.norm(x, deviation, last, kind, eps, p.width.known().unwrap_or(1)),
+        Task::Norm { kind, eps } => s.norm(x, deviation, last, kind, eps, share(&p.width)?),
         Task::Reduce(_) => {}
     }
     tiles.push(last);
@@ -360,7 +366,7 @@ fn finish(
         None => kb.int(1),
     };
     if op == ReduceOp::Mean {
-        let share = 1.0 / p.width.known().unwrap_or(1) as f64;
+        let share = share(&p.width)?;
         body.push(tile::each(kb, Run { from: None, count, most: rows }, stat, |kb, at| {
             let (v, n) = (kb.load(stat, &[at]), kb.number(DType::F32, share));
             kb.binary(BinaryOp::Mul, v, n)
@@ -507,8 +513,7 @@ impl Sweep<'_, '_, '_> {
         self.with_statistic(BinaryOp::Mul, y, t, s);
     }
 
-    fn norm(&mut self, x: BufId, t: BufId, y: BufId, kind: NormKind, eps: f64, n: i64) {
-        let share = 1.0 / n as f64;
+    fn norm(&mut self, x: BufId, t: BufId, y: BufId, kind: NormKind, eps: f64, share: f64) {
         let mean = |kb: &mut KernelBuilder, v| {
             let c = kb.number(DType::F32, share);
             kb.binary(BinaryOp::Mul, v, c)

@@ -12,7 +12,7 @@ use beiming_ir::types::{DType, Dim};
 
 use super::super::tile::{self, Run};
 use super::super::writer::{Geometry, WHOLE_REPEATS, Writer, compares};
-use super::{LONGEST, Plan, STATISTICS, Sweep, Task, Tile, bring, entering, finish, operands};
+use super::{LONGEST, Plan, STATISTICS, Sweep, Task, Tile, bring, entering, finish, operands, share};
 use crate::lower::body::BodyCx;
 use crate::lower::builder::{KernelBuilder, Operand, repeat};
 
@@ -179,7 +179,7 @@ impl Chunks<'_, '_, '_> {
     }
 
     fn norm(&mut self, kb: &mut KernelBuilder, kind: NormKind, eps: f64) -> Result<(), String> {
-        let share = 1.0 / self.p.width.known().unwrap_or(1) as f64;
+        let share = share(&self.p.width)?;
         let mean = |w: &mut Sweep, stat| {
             w.on_statistics(stat, stat, |kb, v| {
                 let c = kb.number(DType::F32, share);
