@@ -167,10 +167,11 @@ pub fn order() -> Vec<Operator> {
             moved.into_iter().collect()
         }),
         operator("enque-early", "EnQue before the last statement that fills the buffer", |s, at| {
-            if queue_of(s.code(at), "EnQue").is_none() || at == 0 || !is_statement(s.code(at - 1)) {
+            let before = at.checked_sub(1).map_or("", |i| s.code(i));
+            if queue_of(s.code(at), "EnQue").is_none() || !is_statement(before) || before.trim().starts_with("++") {
                 return vec![];
             }
-            vec![Edits::from([(at - 1, s.code(at).to_string()), (at, s.code(at - 1).to_string())])]
+            vec![Edits::from([(at - 1, s.code(at).to_string()), (at, before.to_string())])]
         }),
         operator("deque-late", "DeQue behind the first statement that uses the buffer", |s, at| {
             let Some(q) = queue_of(s.code(at), "DeQue") else { return vec![] };

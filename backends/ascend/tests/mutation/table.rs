@@ -34,12 +34,35 @@ const GUARD: &str =
 const SCALAR: &str = "the compiler orders the scalar and the vector unit by itself, and nothing else touches what lies behind the last whole block";
 const CLAMP: &str = "the bound of a number that is rounded to an integer afterwards: a quarter more is the same integer";
 
+const PADDED: &str = "the last elements of a tile of rows are the padding of the last row";
+const SCRATCH: &str = "more of the scratch set than the tile has rows: what is behind them is read by nobody";
+const AGAIN: &str = "the tile before has left the same numbers there";
+const BY_SCALAR: &str = "the scalar unit alone reads it, which the compiler orders behind the copy; where a row is less than a block it has filled it too";
+
 const EQUIVALENT: &[Equivalent] = &[
+    any("count-less", "Muls<float>(y, sums, 1.0f", PADDED),
+    any("count-less", "(weightsWide, weights", "the last elements of the last tap are its padding up to a block"),
+    any("row-pitch", "y[i10 * 40]", "a loop of one round: the row lies at zero"),
+    any("tail-missing", "count0 = Smaller(19 - i2 * 16, 16)", SCRATCH),
+    any("tail-more", "count0 = Smaller(19 - i2 * 16, 16)", SCRATCH),
+    any("tail-missing", "Smaller(105 - i0 * 85, 85); ++i4", SCRATCH),
+    any("tail-more", "Smaller(105 - i0 * 85, 85); ++i4", SCRATCH),
+    any("tail-less", "Smaller(105 - i0 * 85, 85); ++i4", AGAIN),
+    any("tail-missing", "ArithProgression<int32_t>(offsets", SCRATCH),
+    any("tail-more", "ArithProgression<int32_t>(offsets", SCRATCH),
+    any("tail-less", "ArithProgression<int32_t>(offsets", AGAIN),
+    any("tail-missing", "CopyIn(x[", "zeros behind the row, up to its pitch: read by nobody"),
+    any("tail-more", "CopyIn(x[", "zeros behind the row, up to its pitch: read by nobody"),
+    any("tail-less", "CopyIn(x[", "fewer zeros asked for than elements copied: none either way"),
+    any("tail-more", "for (int64_t i6 = 0; i6 < Smaller(i2 * 8", "one row more inside the buffer, which nobody reads"),
+    any("skip-queue", "xQueue.EnQue(x); | x = xQueue.DeQue", BY_SCALAR),
+    any("queue-position", "TQue<TPosition::VECIN, 1> xQueue", BY_SCALAR),
+    any("drop-copy", "DataCopy(dst, src, whole)", "rows of fewer elements than a block: there are no whole blocks to copy"),
     any("constant", "-128.0f", CLAMP),
     any("constant", "127.0f", CLAMP),
     any("count-more", "Add(sums", LANE),
     any("count-more", "Max(sums", LANE),
-    any("count-less", "count0 * ", "the last elements of a tile of rows are the padding of the last row"),
+    any("count-less", "count0 * ", PADDED),
     any("tail-more", "for (int64_t i5 = 0", "one row more inside the buffer, which nobody reads"),
     of(Unit::Mix, "fixpipe-rows-more", "out.mSize", RING),
     of(Unit::Mix, "global-size", "Ring.", RING),
@@ -84,8 +107,8 @@ const EQUIVALENT: &[Equivalent] = &[
         "ReduceMax<",
         "the maximum only keeps the exponentials finite: softmax is the same for every number that does",
     ),
-    any("count-less", "(at", "the last elements of a tile of rows are the padding of the last row"),
-    any("count-less", "Smaller(", "the last elements of a tile of rows are the padding of the last row"),
+    any("count-less", "(at", PADDED),
+    any("count-less", "Smaller(", PADDED),
     any("count-less", ", 48);", "the last elements of a row of 45 are its padding up to 48"),
     any("buffer-half", "mBuffer", REPEAT),
     any("buffer-half", "sBuffer", REPEAT),

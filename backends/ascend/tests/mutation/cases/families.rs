@@ -199,10 +199,10 @@ pub fn moves() -> Vec<Case> {
         case("transpose", &[(F32, &[133, 130])], &[], vec![turn()], ALL, false),
         case("transpose f16", &[(F16, &[133, 65])], &[], vec![turn()], SPLIT, false),
         case("turned sum", &[(F32, &[121, 110]), (F32, &[110, 121])], &[], vec![turn(), bin(BinaryOp::Add, 0, 101)], ALL, false),
-        case("rows by index", &[(F32, &[7, 33]), (I64, &[90])], &[], vec![(Op::Gather { axis: 0 }, vec![100, 101])], ALL, false),
+        case("rows by index", &[(F32, &[7, 33]), (I64, &[91])], &[], vec![(Op::Gather { axis: 0 }, vec![100, 101])], ALL, false),
         case(
             "embedding",
-            &[(F16, &[7, 40]), (I64, &[90]), (F16, &[90, 40])],
+            &[(F16, &[7, 40]), (I64, &[91]), (F16, &[91, 40])],
             &[],
             vec![(Op::Gather { axis: 0 }, vec![100, 101]), bin(BinaryOp::Add, 0, 102)],
             B1,
