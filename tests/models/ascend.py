@@ -11,6 +11,7 @@ import sys
 from collections import Counter
 from pathlib import Path
 
+import derived
 import inputs
 import sim
 
@@ -20,8 +21,8 @@ HEAD = ["Model", "Chip", "Kernels", "Launches", "Ops a kernel", "On the host", "
 
 def row(beiming, model, target):
     """A row of the table, or the reason why there is none."""
-    name, entry = model, inputs.table()[model]
-    path = sim.MODELS / entry["file"]
+    name = model
+    path, entry = derived.model(model, sim.MODELS)
     if not path.is_file():
         return [name, target, "NOT RUN: no such file"] + [""] * (len(HEAD) - 3)
     ran = subprocess.run([beiming, "explain", path, "--target", target, "--json", *inputs.options(entry)], capture_output=True, text=True)
