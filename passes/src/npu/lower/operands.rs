@@ -1,8 +1,8 @@
 //! Operands of a product: elements of inputs seen through views, with dense rows along one of their two axes. What is computed
 //! inside the group is computed before, into temporaries.
 
-use beiming_ir::kernel::{Access, BufId, ExprId};
-use beiming_ir::ops::{Arg, Op};
+use beiming_ir::kernel::{Access, BufId, Expr, ExprId};
+use beiming_ir::ops::{Arg, BinaryOp, Op};
 use beiming_ir::target::npu::Npu;
 use beiming_ir::tensor::Tensor;
 use beiming_ir::types::{DType, Dim};
@@ -26,6 +26,8 @@ pub struct Side {
     pub weight: Option<Tensor>,
     /// Distance between neighbours along each batch axis of the result.
     pub batch: Vec<Dim>,
+    /// Batch axes some of whose neighbours share elements: the axis, how many do, the distance from one such group to the next.
+    pub shared: Vec<(usize, Dim, Dim)>,
     /// Place of the first element.
     pub base: Dim,
     /// Distance between rows as they lie in memory.
@@ -40,6 +42,11 @@ impl Side {
         let mut first = kb.dim(&self.base);
         for (x, c) in batch.iter().zip(&self.batch) {
             let term = kb.scale(*x, c);
+            first = kb.add(first, term);
+        }
+        for (axis, group, c) in &self.shared {
+            let number = kb.quotient(batch[*axis], group);
+            let term = kb.scale(number, c);
             first = kb.add(first, term);
         }
         let (outer_pitch, depth_pitch) =
@@ -60,9 +67,10 @@ pub fn materialise(cx: &mut BodyCx, npu: &Npu, arg: Arg) -> Result<(), String> {
     }
     let mut kb = KernelBuilder::new(cx.symbols, &[]);
     let index: Vec<ExprId> = cx.ty(arg).shape.iter().map(|d| kb.axis(d).1).collect();
+    let batch = &index[..index.len().saturating_sub(2)];
     if let Some((el, _)) = Inliner::new(cx).element(&mut kb, arg, &index)?
         && el.guard.is_none()
-        && kb.affine(el.index[0]).terms.iter().all(|(a, _)| index.contains(a))
+        && kb.affine(el.index[0]).terms.iter().all(|(a, _)| index.contains(a) || group(&kb, *a, batch).is_some())
     {
         return Ok(());
     }
@@ -70,6 +78,14 @@ pub fn materialise(cx: &mut BodyCx, npu: &Npu, arg: Arg) -> Result<(), String> {
     stream::lower(cx, npu, arg, dst)?;
     cx.stored.insert(node, dst);
     Ok(())
+}
+
+/// The axis and the number of neighbours of `axis / neighbours`: heads of keys and values that several heads of queries share.
+fn group(kb: &KernelBuilder, atom: ExprId, axes: &[ExprId]) -> Option<(usize, Dim)> {
+    let Expr::Binary(BinaryOp::Div, x, by) = kb.expr(atom) else { return None };
+    let axis = axes.iter().position(|a| a == x)?;
+    let by = kb.affine(*by);
+    by.terms.is_empty().then_some((axis, by.base))
 }
 
 /// Where the elements of an operand are; an error where its rows are not dense.
@@ -98,8 +114,10 @@ pub fn side(cx: &BodyCx, arg: Arg, result: &[Dim], k: &Dim, left: bool) -> Resul
         return Err("an operand of the product that is no plain element".into());
     };
     let address = kb.affine(el.index[0]);
-    if address.terms.iter().any(|(a, _)| !axes.contains(a) && *a != outer && *a != depth) {
-        return Err("an operand of the product that is read by computed positions".into());
+    let mut shared = vec![];
+    for (a, c) in address.terms.iter().filter(|(a, _)| !axes.contains(a) && *a != outer && *a != depth) {
+        let (axis, by) = group(&kb, *a, &axes).ok_or("an operand of the product that is read by computed positions")?;
+        shared.push((axis, by, c.clone()));
     }
     let (along_outer, along_depth) = (address.coefficient(outer), address.coefficient(depth));
     let single = |d: &Dim, e: &Dim| d.is(1) || e.is(1);
@@ -122,6 +140,7 @@ pub fn side(cx: &BodyCx, arg: Arg, result: &[Dim], k: &Dim, left: bool) -> Resul
         shape: kb.buffer(el.buffer).shape.clone(),
         weight: None,
         batch: axes.iter().map(|a| address.coefficient(*a)).collect(),
+        shared,
         base: address.base,
         pitch,
         depth_inner,
@@ -151,7 +170,16 @@ pub fn transposed(cx: &mut BodyCx, npu: &Npu, arg: Arg, side: Side) -> Result<Si
             stride = stride * d.clone();
         }
         let pitch = shape.last().cloned().unwrap_or(Dim::Known(1));
-        return Ok(Side { operand, shape: vec![stride], weight: None, batch, base: Dim::Known(0), pitch, depth_inner: true });
+        return Ok(Side {
+            operand,
+            shape: vec![stride],
+            weight: None,
+            batch,
+            shared: vec![],
+            base: Dim::Known(0),
+            pitch,
+            depth_inner: true,
+        });
     };
     let [k, n] = shape[..] else { return Err("a matrix of other than two axes".into()) };
     let turned = Tensor::build(constant.dtype, &[n, k], |i| constant.get(i % k * n + i / k));
