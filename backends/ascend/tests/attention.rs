@@ -42,15 +42,21 @@ fn nodes(rank: usize, d: DType, mask: bool, turned: bool) -> Vec<Node> {
 fn one(name: &str, inputs: &[(DType, &[usize])], nodes: Vec<Node>, chip: &str) -> Vec<Call> {
     let made = fused(name, inputs, &[], nodes, chip);
     let units: Vec<_> = made.iter().map(|c| c.kernel.npu.as_ref().map(|n| n.unit)).collect();
-    assert_eq!(units, [Some(Unit::Mix)], "{name} {inputs:?} on {chip}");
+    // Both units of one core, or cores beside each other.
+    let unit = if chip == COUPLED { Unit::Cube } else { Unit::Mix };
+    assert_eq!(units, [Some(unit)], "{name} {inputs:?} on {chip}");
     made
 }
+
+const COUPLED: &str = "ascend310p3";
 
 #[test]
 fn heads() {
     let mut all = vec![];
     let shapes = [[2, 19, 23, 32], [1, 1, 40, 16], [1, 33, 150, 40], [1, 130, 31, 8]];
-    for (chip, d, take) in [("ascend910b1", F16, 4), ("ascend910b1", F32, 4), ("ascend910b1", BF16, 1), ("ascend950", F16, 2)] {
+    for (chip, d, take) in
+        [("ascend910b1", F16, 4), ("ascend910b1", F32, 4), ("ascend910b1", BF16, 1), ("ascend950", F16, 2), (COUPLED, F16, 4)]
+    {
         for [b, q, k, w] in &shapes[..take] {
             let inputs: [(DType, &[usize]); 4] = [(d, &[*b, *q, *w]), (d, &[*b, *k, *w]), (d, &[*b, *k, *w]), (F32, &[1])];
             all.extend(one("attention", &inputs, nodes(3, d, false, false), chip));
@@ -63,7 +69,7 @@ fn heads() {
 #[test]
 fn masks_and_batches() {
     let mut all = vec![];
-    for (chip, d) in [("ascend910b1", F16), ("ascend910b1", F32), ("ascend950", F16)] {
+    for (chip, d) in [("ascend910b1", F16), ("ascend910b1", F32), ("ascend950", F16), (COUPLED, F16)] {
         let masks: [&[usize]; 4] = [&[2, 1, 1, 48], &[1, 1, 21, 48], &[2, 3, 21, 48], &[1, 1, 21, 1]];
         for mask in &masks[if chip == "ascend950" { 3 } else { 0 }..] {
             let (q, k): (&[usize], &[usize]) = (&[2, 3, 21, 24], &[2, 3, 48, 24]);
@@ -109,7 +115,7 @@ fn causal() {
     let y = g.push1(op, &[x[0], x[1], x[2], mask], &Loc::default()).expect("an attention");
     g.add_output("y", y);
     let given: Vec<_> = (0..3).map(|i| random(F16, &[2, 70, 32], i + 7)).collect();
-    for chip in ["ascend910b1", "ascend950"] {
+    for chip in ["ascend910b1", "ascend950", COUPLED] {
         all.extend(lowered("causal", &g, chip, &given));
     }
     simulate(&all);
@@ -138,7 +144,7 @@ fn an_open_length() {
         let y = g.push1(op, &[q, k, v], &Loc::default()).expect("an attention");
         g.add_output("y", y);
         let given = [random(F16, &[2, 1, 32], 7), random(F16, &[2, keys, 32], 8), random(F16, &[2, keys, 32], 9)];
-        for chip in ["ascend910b1", "ascend950"] {
+        for chip in ["ascend910b1", "ascend950", COUPLED] {
             all.extend(lowered("open", &g, chip, &given));
         }
     }
@@ -155,10 +161,40 @@ fn values_turned_before() {
     simulate(&made);
 }
 
+/// Heads of keys and values that several heads of queries share: read where they lie, not repeated in memory.
+#[test]
+fn shared_heads() {
+    let mut all = vec![];
+    for (chip, d) in [("ascend910b1", F16), ("ascend910b1", F32), ("ascend950", F16), (COUPLED, F16)] {
+        for [heads, have] in [[6usize, 2usize], [3, 1]] {
+            let (q, kv): (&[usize], &[usize]) = (&[2, heads, 21, 24], &[2, have, 33, 24]);
+            let shape = |s: &[usize]| s.iter().map(|n| Dim::from(*n)).collect::<Vec<_>>();
+            let mut nodes: Vec<Node> = vec![];
+            for input in [101, 102] {
+                let at = nodes.len() as u32;
+                nodes.push((Op::Reshape { shape: shape(&[2, have, 1, 33, 24]) }, vec![input]));
+                nodes.push((Op::Broadcast { shape: shape(&[2, have, heads / have, 33, 24]) }, vec![at]));
+                nodes.push((Op::Reshape { shape: shape(&[2, heads, 33, 24]) }, vec![at + 1]));
+            }
+            nodes.push((Op::Transpose { perm: vec![0, 1, 3, 2] }, vec![2]));
+            nodes.push((Op::MatMul { out: F32 }, vec![100, 6]));
+            nodes.push((Op::Binary(BinaryOp::Mul), vec![7, 103]));
+            nodes.push((Op::Softmax { axis: 3, log: false }, vec![8]));
+            if d != F32 {
+                nodes.push((Op::Cast { to: d }, vec![9]));
+            }
+            nodes.push((Op::MatMul { out: d }, vec![nodes.len() as u32 - 1, 5]));
+            let inputs: [(DType, &[usize]); 4] = [(d, q), (d, kv), (d, kv), (F32, &[1])];
+            all.extend(one("shared heads", &inputs, nodes, chip));
+        }
+    }
+    simulate(&all);
+}
+
 /// What a reader of the emitted code sees.
 #[test]
 fn spelling() {
-    for chip in ["ascend910b1", "ascend950"] {
+    for chip in ["ascend910b1", "ascend950", COUPLED] {
         let s: [&[usize]; 2] = [&[1, 12, 128, 64], &[1, 1, 1, 128]];
         let inputs: [(DType, &[usize]); 5] = [(F16, s[0]), (F16, s[0]), (F16, s[0]), (F32, &[1]), (F32, s[1])];
         let made = one("attention", &inputs, nodes(4, F16, true, false), chip);

@@ -48,6 +48,20 @@ const CASES: [Case; 10] = [
     (&[1, 5, 6, 32], &[3, 3, 32, 48], &[1, 1], &[1, 1], &[(0, 0), (0, 0)]),
 ];
 
+/// The same, so deep that the cube unit pays where every operand passes through the unified buffer.
+const DEEP: [Case; 10] = [
+    (&[1, 17, 16, 64], &[3, 3, 64, 64], &[1, 1], &[1, 1], &[(1, 1), (1, 1)]),
+    (&[2, 9, 15, 49], &[3, 3, 49, 65], &[2, 2], &[1, 1], &[(1, 1), (1, 1)]),
+    (&[1, 6, 31, 37], &[5, 5, 37, 66], &[1, 2], &[1, 1], &[(2, 2), (2, 1)]),
+    (&[3, 5, 7, 40], &[3, 2, 40, 48], &[1, 1], &[2, 2], &[(2, 2), (1, 1)]),
+    (&[1, 2, 100, 16], &[2, 3, 16, 16], &[1, 1], &[1, 1], &[(1, 0), (1, 1)]),
+    (&[1, 24, 24, 20], &[4, 4, 20, 98], &[4, 4], &[1, 1], &[(0, 0), (0, 0)]),
+    (&[2, 129, 1], &[32, 1, 20], &[16], &[1], &[(0, 0)]),
+    (&[1, 40, 33], &[3, 33, 35], &[1], &[2], &[(2, 2)]),
+    (&[1, 12, 6, 48], &[3, 7, 48, 80], &[1, 1], &[1, 1], &[(1, 1), (3, 3)]),
+    (&[1, 15, 16, 32], &[3, 3, 32, 48], &[1, 1], &[1, 1], &[(0, 0), (0, 0)]),
+];
+
 #[test]
 fn shapes_and_types() {
     let mut all = vec![];
@@ -107,7 +121,7 @@ fn with_what_follows() {
 #[test]
 fn an_open_batch() {
     let mut all = vec![];
-    for (chip, n) in CHIPS.into_iter().flat_map(|c| [(c, 0), (c, 1), (c, 3)]) {
+    for (chip, n) in CHIPS.into_iter().chain(["ascend310p3"]).flat_map(|c| [(c, 0), (c, 1), (c, 3)]) {
         let mut symbols = Symbols::default();
         symbols.declare("N", 0, 16);
         let mut g = Graph::new("open", symbols);
@@ -124,10 +138,43 @@ fn an_open_batch() {
     simulate(&all);
 }
 
+/// Where both units are of one core: through the unified buffer, with what follows in the same kernel.
+#[test]
+fn on_coupled_cores() {
+    let chip = "ascend310p3";
+    let mut all = vec![];
+    for (i, c) in DEEP.iter().enumerate() {
+        let made = calls(c, F16, &[], vec![], i % 2 == 0, chip);
+        if !on_cube(&made) {
+            eprintln!("{c:?} is not on the cube unit");
+        }
+        all.extend(made);
+    }
+    let deep: Case = (&[1, 3, 5, 700], &[1, 3, 700, 40], &[1, 1], &[1, 1], &[(0, 0), (1, 1)]);
+    for constant in [true, false] {
+        all.extend(calls(&deep, F16, &[], vec![], constant, chip));
+    }
+    let rest = || vec![bin(BinaryOp::Add, 0, 102), bin(BinaryOp::Add, 1, 103), bin(BinaryOp::Max, 2, 104)];
+    for c in [
+        (&[2, 5, 7, 16], &[3, 3, 16, 24], &[1, 1], &[1, 1], &[(1, 1), (1, 1)]),
+        (&[2, 31, 33, 32], &[3, 3, 32, 32], &[1, 1], &[1, 1], &[(1, 1), (1, 1)]),
+    ] as [Case; 2]
+    {
+        let (n, y) = (c.1[3], [c.0[0], c.0[1], c.0[2], c.1[3]]);
+        let made = calls(&c, F16, &[&[n], &y, &[]], rest(), true, chip);
+        assert_eq!(made.len(), 1, "one kernel");
+        assert!(on_cube(&made));
+        all.extend(made);
+    }
+    // The cube unit has no f32.
+    assert!(!on_cube(&calls(&CASES[0], F32, &[], vec![], true, chip)));
+    simulate(&all);
+}
+
 /// What a reader of the emitted code sees.
 #[test]
 fn spelling() {
-    for chip in CHIPS {
+    for chip in CHIPS.into_iter().chain(["ascend310p3"]) {
         let mut g = Graph::new("conv", Symbols::default());
         let x = g.add_input("x", TensorType::known(F16, &[1, 28, 28, 64]));
         let w = g.constant(support::random(F16, &[3, 3, 64, 64], 1), &Loc::default());

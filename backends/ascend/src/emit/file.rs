@@ -345,11 +345,12 @@ impl<'k> Writer<'k> {
         }
     }
 
-    /// The body of a loop: in mixed kernels what it uses more than once has names of its own.
+    /// The body of a loop: in kernels of both units what it uses more than once has names of its own.
     fn inside(&mut self, var: VarId, body: &'k [Stmt]) -> Result<(), String> {
         let known = self.print.named.len();
         self.loops.push(var);
-        if self.on.unit == Unit::Mix {
+        let coupled = self.on.unit == Unit::Cube && self.npu.core.generation == Generation::V2002;
+        if self.on.unit == Unit::Mix || coupled {
             self.name_repeated(body, Some(var));
         }
         self.block(body)?;

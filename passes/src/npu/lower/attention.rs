@@ -1,14 +1,16 @@
-//! Attention in one kernel on chips with a cube core beside vector cores: scores, softmax and weighted sum without a tensor of
+//! Attention in one kernel: scores, softmax and weighted sum without a tensor of
 //! all scores. A grid point is a block of queries; it goes over the keys block by block. The cube core multiplies queries with
 //! keys, and weights with values; its vector cores, half of the queries each, do in between what is done to scores and keep
 //! for every query the greatest score so far, the sum of the exponentials and the weighted sum, each scaled to that greatest
-//! score. Scores, weights and products of a block pass through the workspace, which stays in L2.
+//! score. Scores, weights and products of a block pass through the workspace, which stays in L2; on cores with both units
+//! (`coupled::attention`) they stay in the unified buffer.
 
-use beiming_ir::kernel::{BufId, ExprId, Loop, Space};
+use beiming_ir::kernel::{BufId, ExprId, Loop, Space, Stmt};
 use beiming_ir::ops::{Arg, Op};
 use beiming_ir::target::npu::{Generation, Npu};
 use beiming_ir::types::{DType, Dim, TensorType};
 
+use super::coupled;
 use super::epilogue::{Epilogue, epilogue};
 use super::matmul::{clear, leave_to, multiply, rest, to_l0, to_l1};
 use super::operands::{Side, materialise, param, side, transposed};
@@ -38,9 +40,9 @@ pub struct Plan<'a, 'p> {
     /// Type of the scores as multiplied, of the weights, of the result.
     pub dtypes: [DType; 3],
     /// Queries, keys, values.
-    sides: [Side; 3],
+    pub sides: [Side; 3],
     /// Type of queries and keys.
-    operand: DType,
+    pub operand: DType,
 }
 
 /// Where a block of queries stands.
@@ -88,7 +90,11 @@ pub fn lower(cx: &mut BodyCx, npu: &Npu, anchors: [usize; 3], dst: Operand) -> R
     let mut why = "no block of queries and keys is small enough".to_string();
     for b in order.filter(fits) {
         let mut tried = cx.clone();
-        let call = kernel(&mut tried, npu, &p, *b, dst)?;
+        let call = if npu.core.cross_core {
+            kernel(&mut tried, npu, &p, *b, dst)?
+        } else {
+            coupled::attention::kernel(&tried, &p, *b, dst)?
+        };
         let mut checked = call.kernel.clone();
         match sync::run(&mut checked, npu).and_then(|()| legal::check(&checked, npu)) {
             Ok(()) => {
@@ -103,9 +109,6 @@ pub fn lower(cx: &mut BodyCx, npu: &Npu, anchors: [usize; 3], dst: Operand) -> R
 }
 
 fn plan<'a, 'p>(cx: &mut BodyCx<'a>, npu: &'p Npu, [qk, sm, pv]: [usize; 3]) -> Result<Plan<'a, 'p>, String> {
-    if !npu.core.cross_core {
-        return Err(format!("{} has no vector cores beside its cube cores", npu.name));
-    }
     let (first, last) = (cx.body.nodes[qk].clone(), cx.body.nodes[pv].clone());
     for arg in [first.args[0], first.args[1], last.args[1]] {
         materialise(cx, npu, arg)?;
@@ -233,19 +236,21 @@ fn kernel(cx: &mut BodyCx, npu: &Npu, p: &Plan, [bq, bk]: [i64; 2], dst: Operand
     let count = kb.min_dim(rows_left, &Dim::Known(bq));
     let (all_keys, all_columns) = (kb.int(bk), kb.int(wide));
 
-    let mut running = Running { cx, p, block: &block, keys: [key, keys_left], between: [s, w, o], locals: None };
-    let begin = running.begin(kb)?;
-    let softmax = running.scores(kb)?;
-    let sum = running.sum(kb)?;
+    let mut running = Running { cx, p, block: &block, keys: [key, keys_left], cores: CORES, locals: None };
+    let mut statements = running.begin(kb)?;
+    let softmax = running.scores(kb, s, w)?;
+    let sum = running.sum(kb, o)?;
     let end = running.end(kb, dst)?;
-    let body = vec![
+    let mut body = vec![
         bring_k,
         to_l0(kb, q2, q1, [bq, deep], zero, !q.depth_inner, true),
         to_l0(kb, k2, k1, [deep, bk], zero, k.depth_inner, false),
         clear(kb, scored, [bq, bk]),
         multiply(kb, scored, [q2, k2], [bq, bk, deep]),
         leave_to(kb, scored, s, [count, all_keys], [bq, bk], zero, &Dim::Known(bk)),
-        softmax,
+    ];
+    body.extend(softmax);
+    body.extend([
         bring_v,
         bring_w,
         to_l0(kb, p2, p1, [bq, bk], zero, false, true),
@@ -253,17 +258,24 @@ fn kernel(cx: &mut BodyCx, npu: &Npu, p: &Plan, [bq, bk]: [i64; 2], dst: Operand
         clear(kb, summed, [bq, wide]),
         multiply(kb, summed, [p2, v2], [bq, wide, bk]),
         leave_to(kb, summed, o, [count, all_columns], [bq, wide], zero, &Dim::Known(wide)),
-        sum,
-    ];
+    ]);
+    body.extend(sum);
     let blocks = kb.dim(&keys.ceil_div(&Dim::Known(bk)));
-    let statements = vec![begin, bring_q, repeat(var, blocks, Loop::Serial, body), end];
+    statements.extend([bring_q, repeat(var, blocks, Loop::Serial, body)]);
+    statements.extend(end);
     let bytes = bytes * u64::from(npu.cube_cores);
-    let (ops, flops) = super::stream::computed(cx, cx.result());
-    let name = crate::lower::name::kernel(cx, &["attention".into(), format!("t{bq}x{bk}x{deep}")]);
-    let all = p.batch.iter().fold(queries.clone() * keys.clone(), |a, d| a * d.clone());
-    let flops = flops + all * (depth.clone() + columns.clone() + Dim::Known(4)) * Dim::Known(2);
     let workspace = cx.temp(TensorType::new(DType::U8, vec![Dim::Known(bytes as i64)]));
     kb.workspace(workspace, bytes);
     let done = std::mem::replace(kb, KernelBuilder::new(cx.symbols, &[]));
-    Ok(done.finish(name, ops, statements, flops))
+    Ok(finish(cx, p, done, [bq, bk], statements))
+}
+
+/// The finished kernel.
+pub fn finish(cx: &BodyCx, p: &Plan, kb: KernelBuilder, [bq, bk]: [i64; 2], statements: Vec<Stmt>) -> Call {
+    let [queries, keys, depth, columns] = &p.dims;
+    let (ops, flops) = super::stream::computed(cx, cx.result());
+    let name = crate::lower::name::kernel(cx, &["attention".into(), format!("t{bq}x{bk}x{}", p.widths[0])]);
+    let all = p.batch.iter().fold(queries.clone() * keys.clone(), |a, d| a * d.clone());
+    let flops = flops + all * (depth.clone() + columns.clone() + Dim::Known(4)) * Dim::Known(2);
+    kb.finish(name, ops, statements, flops)
 }

@@ -14,10 +14,10 @@ use beiming_ir::target::npu::{Generation, Npu};
 use beiming_ir::tensor::{Num, Tensor};
 use beiming_ir::types::{DType, Dim};
 
-use super::dense;
 use super::matmul::{Place, Plan, Tiling, clear, multiply, rest, to_l0, to_l1};
 use super::operands::{Side, WIDEST_ROW, param};
 use super::window::{self, Axis};
+use super::{coupled, dense, lines};
 use crate::lower::body::BodyCx;
 use crate::lower::builder::{KernelBuilder, Operand, repeat, store};
 use crate::npu::matmul::{Product, choose};
@@ -54,7 +54,7 @@ impl Window {
     }
 
     /// Blocks of channels of a tap.
-    fn blocks(&self) -> i64 {
+    pub fn blocks(&self) -> i64 {
         (self.channels + self.block - 1) / self.block
     }
 }
@@ -93,21 +93,27 @@ pub fn plan(cx: &mut BodyCx, npu: &Npu, anchor: usize, out: DType, [operand, acc
         result: out,
     };
     let (tile, _) = choose(npu, &product).ok_or_else(|| format!("no tile fits the cube unit of {}", npu.name))?;
+    let tile = Tiling { bm: tile.bm as i64, bn: tile.bn as i64, bk: tile.bk as i64, steps: tile.steps as i64 };
+    // What is written may be a conversion of the result.
+    let size = out.size().min(cx.out().dtype.size()) as i64;
+    let tile = if npu.core.fixpipe { tile } else { coupled::beside_others(npu, tile, [m, n, product.k as i64], size) };
     let even = |n: i64, most: i64| {
         let parts = (n + most - 1) / most;
         (n + parts - 1) / parts
     };
     let up = |n: i64| (n + SIDE - 1) / SIDE * SIDE;
-    let (most, [high, wide]) = (tile.bm as i64, axes.map(|a| a.output));
+    let (most, [high, wide]) = (tile.bm, axes.map(|a| a.output));
     let bm = if most >= wide {
-        (window.rows, window.columns) = (even(high, most / wide), wide);
+        let rows = even(high, most / wide);
+        let rows = if npu.core.padded_copy { rows } else { on_lines(rows, high, wide * n * size) };
+        (window.rows, window.columns) = (rows, wide);
         up(window.rows * wide)
     } else {
         window.columns = up(even(wide, most));
         window.columns
     };
     // What a copy holds of the depth: some taps whole, or a part of one.
-    let deepest = (tile.bk * tile.steps) as i64 / SIDE * SIDE;
+    let deepest = tile.bk * tile.steps / SIDE * SIDE;
     let turned = operand.size() == 4 && npu.core.generation != Generation::V2201;
     let constant = match node.args[1] {
         Arg::Input(i) => cx.inputs[i as usize].constant,
@@ -134,7 +140,7 @@ pub fn plan(cx: &mut BodyCx, npu: &Npu, anchor: usize, out: DType, [operand, acc
     };
     let deep = window.taps * window.block;
     let size = operand.size() as i64;
-    let bn = tile.bn as i64;
+    let bn = tile.bn;
     let room = (i64::from(npu.core.l0a) / (2 * bm * size)).min(i64::from(npu.core.l0b) / (2 * bn * size));
     let bk = (1..=deep / SIDE).map(|i| i * SIDE).rev().find(|b| deep % b == 0 && *b <= room).unwrap_or(SIDE);
     Ok(Plan {
@@ -146,6 +152,12 @@ pub fn plan(cx: &mut BodyCx, npu: &Npu, anchor: usize, out: DType, [operand, acc
         dtypes: [operand, accumulator, out],
         window: Some(window),
     })
+}
+
+/// Rows of an image in a tile, at most `most`, so that tiles of `bytes` a row start on lines of the data cache.
+fn on_lines(most: i64, all: i64, bytes: i64) -> i64 {
+    let starts = |rows: &i64| rows * bytes % lines::LINE == 0;
+    if most >= all { most } else { (1..=most).rev().find(starts).unwrap_or(most) }
 }
 
 /// The weights as a matrix of taps and channels by output channels, or the other way round. `None` where that needs a constant.
@@ -229,7 +241,7 @@ pub fn accumulate(kb: &mut KernelBuilder, p: &Plan, w: &Window) -> (Place, Vec<S
 }
 
 /// A loop, where there is more than one round.
-fn looped(kb: &mut KernelBuilder, var: VarId, rounds: i64, body: Vec<Stmt>) -> Vec<Stmt> {
+pub fn looped(kb: &mut KernelBuilder, var: VarId, rounds: i64, body: Vec<Stmt>) -> Vec<Stmt> {
     if rounds == 1 {
         return body;
     }
@@ -253,7 +265,8 @@ pub struct Gather<'w> {
     left: ExprId,
     /// Rows there are, and positions in each.
     high: ExprId,
-    wide: ExprId,
+    /// See `high`.
+    pub wide: ExprId,
     /// Address of the first element of the tile's image.
     image: ExprId,
 }
@@ -277,36 +290,55 @@ impl<'w> Gather<'w> {
         Gather { w, batch, column_tile: at[3], position, count, top, left, high, wide, image }
     }
 
-    /// Fills `to`, of `bm` rows, with the taps from `tap` on and their channels from `channel` on.
-    pub fn fill(&self, kb: &mut KernelBuilder, to: BufId, x: BufId, [tap, channel]: [ExprId; 2], bm: i64) -> Vec<Stmt> {
+    /// One row of positions of one tap, of those from `tap` on.
+    pub fn line(&self, kb: &mut KernelBuilder, tap: ExprId) -> Line {
         let w = self.w;
         let [rows, columns] = w.axes;
-        let (tap_var, t) = kb.axis(&Dim::Known(w.taps));
-        let tap = kb.add(tap, t);
+        let (tap_var, number) = kb.axis(&Dim::Known(w.taps));
+        let tap = kb.add(tap, number);
         let (tap_row, tap_column) = {
             let by = Dim::Known(columns.taps);
             (kb.quotient(tap, &by), kb.remainder(tap, &by))
         };
-        let first_column = kb.scale(t, &Dim::Known(w.block));
         let (row_var, row) = kb.axis(&Dim::Known(w.rows));
-        let first_row = kb.scale(row, &Dim::Known(columns.output));
+        let position = kb.scale(row, &Dim::Known(columns.output));
         let input = |kb: &mut KernelBuilder, a: &Axis, at: ExprId, tap: ExprId| {
             let (at, tap) = (kb.scale(at, &Dim::Known(a.stride)), kb.scale(tap, &Dim::Known(a.dilation)));
             let sum = kb.add(at, tap);
             kb.offset(sum, &Dim::Known(-a.low))
         };
         let down = kb.add(self.top, row);
-        let input_row = input(kb, &rows, down, tap_row);
-        let input_column = input(kb, &columns, self.left, tap_column);
+        let at = [input(kb, &rows, down, tap_row), input(kb, &columns, self.left, tap_column)];
+        Line { tap_var, number, row_var, position, at }
+    }
+
+    /// Address of a line's element, `channel` channels on.
+    pub fn address(&self, kb: &mut KernelBuilder, line: &Line, channel: ExprId) -> ExprId {
+        let address = kb.scale(line.at[0], &Dim::Known(self.w.axes[1].input));
+        let address = kb.add(address, line.at[1]);
+        let address = kb.scale(address, &Dim::Known(self.w.column));
+        let address = kb.add(address, channel);
+        kb.add(self.image, address)
+    }
+
+    /// `body` for every line of a copy.
+    pub fn lines(&self, kb: &mut KernelBuilder, line: &Line, body: Vec<Stmt>) -> Vec<Stmt> {
+        let body = if self.w.rows > 1 { vec![repeat(line.row_var, self.high, Loop::Serial, body)] } else { body };
+        looped(kb, line.tap_var, self.w.taps, body)
+    }
+
+    /// Fills `to`, of `bm` rows, with the taps from `tap` on and their channels from `channel` on.
+    pub fn fill(&self, kb: &mut KernelBuilder, to: BufId, x: BufId, [tap, channel]: [ExprId; 2], bm: i64) -> Vec<Stmt> {
+        let w = self.w;
+        let [rows, columns] = w.axes;
+        let line = self.line(kb, tap);
+        let input_row = line.at[0];
+        let first_column = kb.scale(line.number, &Dim::Known(w.block));
         let most = [if w.rows == 1 { bm } else { columns.output }, w.block];
-        let part = Part { to, at: [first_row, first_column], extents: most.map(|n| kb.int(n)), most };
+        let part = Part { to, at: [line.position, first_column], extents: most.map(|n| kb.int(n)), most };
         let there = {
-            let address = kb.scale(input_row, &Dim::Known(columns.input));
-            let address = kb.add(address, input_column);
-            let address = kb.scale(address, &Dim::Known(w.column));
-            let address = kb.add(address, channel);
-            let first = kb.add(self.image, address);
-            self.copy(kb, x, &part, first, [input_column, channel])
+            let first = self.address(kb, &line, channel);
+            self.copy(kb, x, &part, first, [line.at[1], channel])
         };
         // Rows of taps in the padding above and below.
         let mut each = vec![there];
@@ -321,8 +353,7 @@ impl<'w> Gather<'w> {
             };
             each.extend(outside.map(|cond| Stmt::If { cond, then: vec![part.zeros(kb)] }));
         }
-        let out = if w.rows > 1 { vec![repeat(row_var, self.high, Loop::Serial, each)] } else { each };
-        let mut out = looped(kb, tap_var, w.taps, out);
+        let mut out = self.lines(kb, &line, each);
         // Rows of the tile behind the last position.
         if w.rows > 1 && kb.affine(self.count).base != Dim::Known(bm) {
             let minus = kb.scale(self.count, &Dim::Known(-1));
@@ -334,24 +365,21 @@ impl<'w> Gather<'w> {
         out
     }
 
-    /// One image row of a tap; zeros where the tap is left or right of the image, and behind the last channel.
-    fn copy(&self, kb: &mut KernelBuilder, x: BufId, part: &Part, first: ExprId, [input_column, channel]: [ExprId; 2]) -> Stmt {
-        let w = self.w;
-        let a = w.axes[1];
-        let [(vr, r), (vc, c)] = part.most.map(|n| kb.axis(&Dim::Known(n.max(2))));
-        let mut guard = None;
+    /// The positions of a line whose tap is neither left nor right of the image: from the first (`None`: the line's first) to
+    /// before the last (`None`: as many as there can be).
+    pub fn reach(&self, kb: &mut KernelBuilder, input_column: ExprId) -> [Option<ExprId>; 2] {
+        let a = self.w.axes[1];
         let minus = kb.scale(input_column, &Dim::Known(-1));
-        let stride = kb.int(a.stride);
-        let zero = kb.int(0);
+        let (stride, zero) = (kb.int(a.stride), kb.int(0));
+        let mut from = None;
         if kb.not_below(input_column, &Dim::Known(0)).is_some() {
-            // Positions left of the image.
             let up = kb.offset(minus, &Dim::Known(a.stride - 1));
             let up = kb.binary(BinaryOp::Max, up, zero);
-            let mut from = if a.stride == 1 { up } else { kb.binary(BinaryOp::Div, up, stride) };
+            let mut first = if a.stride == 1 { up } else { kb.binary(BinaryOp::Div, up, stride) };
             if (a.low + a.stride - 1) / a.stride > 1 {
-                from = kb.binary(BinaryOp::Min, from, self.wide);
+                first = kb.binary(BinaryOp::Min, first, self.wide);
             }
-            guard = Some(kb.binary(BinaryOp::Ge, r, from));
+            from = Some(first);
         }
         let all = kb.affine(self.wide).terms.is_empty() && self.w.rows > 1;
         let last = {
@@ -365,19 +393,32 @@ impl<'w> Gather<'w> {
                 room = kb.binary(BinaryOp::Max, room, zero);
             }
             let n = if a.stride == 1 { room } else { kb.binary(BinaryOp::Div, room, stride) };
-            let end = kb.binary(BinaryOp::Min, n, self.wide);
+            return [from, Some(kb.binary(BinaryOp::Min, n, self.wide))];
+        }
+        [from, (!all).then_some(self.wide)]
+    }
+
+    /// Channels of a copy from `channel` on that there are, where that may be fewer than it holds.
+    pub fn channels(&self, kb: &mut KernelBuilder, channel: ExprId) -> Option<ExprId> {
+        let w = self.w;
+        (w.channels % w.block != 0).then(|| rest(kb, channel, &Dim::Known(w.channels)))
+    }
+
+    /// One image row of a tap; zeros where the tap is left or right of the image, and behind the last channel.
+    fn copy(&self, kb: &mut KernelBuilder, x: BufId, part: &Part, first: ExprId, [input_column, channel]: [ExprId; 2]) -> Stmt {
+        let w = self.w;
+        let [(vr, r), (vc, c)] = part.most.map(|n| kb.axis(&Dim::Known(n.max(2))));
+        let [from, end] = self.reach(kb, input_column);
+        let mut guard = from.map(|from| kb.binary(BinaryOp::Ge, r, from));
+        if let Some(end) = end {
             let inside = kb.binary(BinaryOp::Lt, r, end);
             guard = kb.and(guard, Some(inside));
-        } else if !all {
-            let inside = kb.binary(BinaryOp::Lt, r, self.wide);
-            guard = kb.and(guard, Some(inside));
         }
-        if w.channels % w.block != 0 {
-            let left = rest(kb, channel, &Dim::Known(w.channels));
+        if let Some(left) = self.channels(kb, channel) {
             let inside = kb.binary(BinaryOp::Lt, c, left);
             guard = kb.and(guard, Some(inside));
         }
-        let by = kb.scale(r, &Dim::Known(a.stride * w.column));
+        let by = kb.scale(r, &Dim::Known(w.axes[1].stride * w.column));
         let at = kb.add(first, by);
         let at = kb.add(at, c);
         let to = [kb.add(part.at[0], r), kb.add(part.at[1], c)];
@@ -390,6 +431,18 @@ impl<'w> Gather<'w> {
             fill,
         }
     }
+}
+
+/// One row of positions of one tap.
+pub struct Line {
+    tap_var: VarId,
+    row_var: VarId,
+    /// The tap, counted from the copy's first.
+    pub number: ExprId,
+    /// The row's first position, counted from the tile's.
+    pub position: ExprId,
+    /// Row and column of the input that the first position meets.
+    pub at: [ExprId; 2],
 }
 
 /// A part of a tile in L1.

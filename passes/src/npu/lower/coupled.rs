@@ -3,85 +3,63 @@
 //! the vector unit, are rounded and put together to rows again. What follows the product elementwise goes on from there, some
 //! rows at a time: both units are of one core, so that no flags pass between them.
 
-use beiming_ir::kernel::{Access, BufId, Element, ExprId, Loop, Space, Stmt};
+pub mod attention;
+mod conv;
+pub mod fractals;
+
+use beiming_ir::kernel::{Access, BufId, ExprId, Loop, Space, Stmt};
 use beiming_ir::ops::{Arg, BinaryOp};
 use beiming_ir::target::npu::Npu;
 use beiming_ir::types::{DType, Dim};
 
-use super::epilogue::{Epilogue, Part, Place, RESERVE, Value, copy, epilogue};
-use super::matmul::{Plan, Tiling, clear, multiply, plan, rest, to_l0};
+use self::fractals::{Edge, SIDE, accumulators, bring, put_together};
+use super::epilogue::{Epilogue, Part, Place as Rows, RESERVE, Value, copy, epilogue};
+use super::lines::LINE;
+use super::matmul::{Place, Plan, Tiling, clear, multiply, plan, rest, to_l0};
 use super::mixed;
-use super::operands::{Side, param};
-use super::tile::{self, Run};
+use super::operands::param;
 use crate::lower::body::BodyCx;
 use crate::lower::builder::{KernelBuilder, Operand, repeat};
-
-/// Elements of 16 bits along each side of a fractal.
-const SIDE: i64 = 16;
 
 /// Bytes of the unified buffer that rows of what follows a product may take at least.
 const FOLLOWING: i64 = 24 << 10;
 
-/// Lowers the product `anchor`, a conversion of it or an elementwise function of it into `dst`.
+/// Lowers the product or convolution `anchor`, a conversion of it or an elementwise function of it into `dst`.
 pub fn lower(cx: &mut BodyCx, npu: &Npu, anchor: usize, root: Arg, dst: Operand) -> Result<(), String> {
     let own = root == Arg::Node(anchor as u32) || mixed::converts(cx, anchor);
     let out = if own { cx.ty(root).dtype } else { cx.types[anchor].dtype };
     let mut p = plan(cx, npu, anchor, out)?;
     let following = if own { None } else { Some(epilogue(cx, npu, anchor, root, false)?) };
-    if p.window.is_some() {
-        return Err(format!("convolutions are not written for the cube unit of {} yet", npu.name));
+    if p.window.is_none() {
+        let spare = if following.is_some() { RESERVE + FOLLOWING } else { 0 };
+        let size = out.size().min(cx.ty(root).dtype.size()) as i64;
+        p.tile = smaller(npu, p.tile, &p.dims, size, i64::from(npu.core.ub) - spare);
     }
-    let spare = if following.is_some() { RESERVE + FOLLOWING } else { 0 };
-    p.tile = smaller(npu, &p, i64::from(npu.core.ub) - spare);
-    let (t, [m, n, k]) = (p.tile, p.dims.clone());
+    let t = p.tile;
     let mut kb = KernelBuilder::new(cx.symbols, &p.grid());
     let kb = &mut kb;
-    let at = kb.grid.clone();
-    let (batch, tiles) = at.split_at(p.batch.len());
-    let (row, column) = (kb.scale(tiles[0], &Dim::Known(t.bm)), kb.scale(tiles[1], &Dim::Known(t.bn)));
-    let (step_var, step) = kb.axis(&k.ceil_div(&Dim::Known(t.bk)));
-    let from = kb.scale(step, &Dim::Known(t.bk));
-    let (rows_left, columns_left, depth_left) = (rest(kb, row, &m), rest(kb, column, &n), rest(kb, from, &k));
-    let zero = kb.int(0);
-    let mut body = vec![];
-    let mut operands = vec![];
-    for (s, names, start, left, extent, most) in [
-        (&p.sides[0], ["a", "az", "a1"], row, rows_left, &m, t.bm),
-        (&p.sides[1], ["b", "bz", "b1"], column, columns_left, &n, t.bn),
-    ] {
-        let source = param(kb, s, p.dtypes[0]);
-        let first = s.first(kb, batch, start, from);
-        let outer = Edge { most, left, whole: divides(extent, most) };
-        let deep = Edge { most: t.bk, left: depth_left, whole: divides(&k, t.bk) };
-        let edges = if s.depth_inner { [outer, deep] } else { [deep, outer] };
-        operands.push(bring(kb, s, source, first, edges, names, &mut body));
-    }
-    let a2 = kb.local("a2", p.dtypes[0], &[t.bm as usize, t.bk as usize], Space::L0A);
-    let b2 = kb.local("b2", p.dtypes[0], &[t.bk as usize, t.bn as usize], Space::L0B);
-    let acc = kb.local("acc", DType::F32, &[t.bm as usize, t.bn as usize], Space::L0C);
-    body.push(to_l0(kb, a2, operands[0], [t.bm, t.bk], zero, !p.sides[0].depth_inner, true));
-    body.push(to_l0(kb, b2, operands[1], [t.bk, t.bn], zero, p.sides[1].depth_inner, false));
-    body.push(multiply(kb, acc, [a2, b2], [t.bm, t.bn, t.bk]));
-    let steps = kb.dim(&k.ceil_div(&Dim::Known(t.bk)));
-    let mut statements = vec![clear(kb, acc, [t.bm, t.bn]), repeat(step_var, steps, Loop::Serial, body)];
-
-    let rows = kb.min_dim(rows_left, &Dim::Known(t.bm));
-    let columns = kb.min_dim(columns_left, &Dim::Known(t.bn));
-    let tile = back(kb, acc, out, &t, rows, &mut statements);
+    let (place, mut statements) = match &p.window {
+        Some(w) => conv::accumulate(kb, &p, w),
+        None => accumulate(kb, &p),
+    };
+    let rows = kb.min_dim(place.left[0], &Dim::Known(t.bm));
+    let columns = kb.min_dim(place.left[1], &Dim::Known(t.bn));
+    let tile = accumulators(kb, place.acc, out, [t.bm, t.bn], ["cz", "rounded"], &mut statements);
+    let start: Vec<ExprId> = place.batch.iter().copied().chain(place.start).collect();
     match following {
         Some(e) => {
             let room = i64::from(npu.core.ub) - bytes(&t);
-            let at = At { start: batch.iter().copied().chain([row, column]).collect(), rows: rows_left, columns };
+            let at = At { start, rows: place.left[0], columns };
             statements.push(follow(cx, kb, &e, &t, tile, room, at, dst)?);
         }
         None => {
             let result = kb.param(dst, out, &[cx.types[anchor].numel()], Access::Write);
+            let c = put_together(kb, tile, "c", [t.bm, t.bn], rows, &mut statements);
             let mut shape = p.batch.clone();
-            shape.extend([m, n.clone()]);
-            let index: Vec<ExprId> = batch.iter().copied().chain([row, column]).collect();
-            let first = kb.linear(&index, &shape);
-            let (wide, by) = (kb.dim(&n), kb.int(t.bn));
-            let (to, from) = (Place { buffer: result, first, pitch: wide }, Place { buffer: tile, first: zero, pitch: by });
+            shape.extend([p.dims[0].clone(), p.dims[1].clone()]);
+            let first = kb.linear(&start, &shape);
+            let (wide, by, zero) = (kb.dim(&p.dims[1]), kb.int(t.bn), kb.int(0));
+            let (to, from) = (Rows { buffer: result, first, pitch: wide }, Rows { buffer: c, first: zero, pitch: by });
             statements.push(copy(kb, to, from, Some((rows, t.bm)), (columns, t.bn), None));
         }
     }
@@ -92,6 +70,52 @@ pub fn lower(cx: &mut BodyCx, npu: &Npu, anchor: usize, root: Arg, dst: Operand)
     let done = std::mem::replace(kb, KernelBuilder::new(cx.symbols, &[]));
     cx.call(done.finish(name, ops, statements, flops));
     Ok(())
+}
+
+/// The statements that leave a finished base tile of a product in the accumulators.
+fn accumulate(kb: &mut KernelBuilder, p: &Plan) -> (Place, Vec<Stmt>) {
+    let (t, [m, n, k]) = (p.tile, &p.dims);
+    let at = kb.grid.clone();
+    let (batch, tiles) = at.split_at(p.batch.len());
+    let (row, column) = (kb.scale(tiles[0], &Dim::Known(t.bm)), kb.scale(tiles[1], &Dim::Known(t.bn)));
+    let (step_var, number) = kb.axis(&k.ceil_div(&Dim::Known(t.bk)));
+    let from = kb.scale(number, &Dim::Known(t.bk));
+    let (rows_left, columns_left, depth_left) = (rest(kb, row, m), rest(kb, column, n), rest(kb, from, k));
+    let mut body = vec![];
+    let mut operands = vec![];
+    for (s, names, start, left, extent, most) in [
+        (&p.sides[0], ["a", "az", "a1"], row, rows_left, m, t.bm),
+        (&p.sides[1], ["b", "bz", "b1"], column, columns_left, n, t.bn),
+    ] {
+        let source = param(kb, s, p.dtypes[0]);
+        let first = s.first(kb, batch, start, from);
+        let outer = Edge { most, left, whole: divides(extent, most) };
+        let deep = Edge { most: t.bk, left: depth_left, whole: divides(k, t.bk) };
+        let edges = if s.depth_inner { [outer, deep] } else { [deep, outer] };
+        operands.push(bring(kb, s, source, first, edges, names, &mut body));
+    }
+    let turned = [!p.sides[0].depth_inner, p.sides[1].depth_inner];
+    let zero = kb.int(0);
+    let (acc, multiplied) = step(kb, p, [operands[0], operands[1]], zero, turned);
+    body.extend(multiplied);
+    let steps = kb.dim(&k.ceil_div(&Dim::Known(t.bk)));
+    let statements = vec![clear(kb, acc, [t.bm, t.bn]), repeat(step_var, steps, Loop::Serial, body)];
+    let place = Place { acc, start: [row, column], left: [rows_left, columns_left], batch: batch.to_vec() };
+    (place, statements)
+}
+
+/// One step of the depth, `within` the tiles in L1: into the operand buffers, and multiplied. Gives the accumulators, too.
+fn step(kb: &mut KernelBuilder, p: &Plan, [a1, b1]: [BufId; 2], within: ExprId, turned: [bool; 2]) -> (BufId, Vec<Stmt>) {
+    let t = p.tile;
+    let a2 = kb.local("a2", p.dtypes[0], &[t.bm as usize, t.bk as usize], Space::L0A);
+    let b2 = kb.local("b2", p.dtypes[0], &[t.bk as usize, t.bn as usize], Space::L0B);
+    let acc = kb.local("acc", DType::F32, &[t.bm as usize, t.bn as usize], Space::L0C);
+    let body = vec![
+        to_l0(kb, a2, a1, [t.bm, t.bk], within, turned[0], true),
+        to_l0(kb, b2, b1, [t.bk, t.bn], within, turned[1], false),
+        multiply(kb, acc, [a2, b2], [t.bm, t.bn, t.bk]),
+    ];
+    (acc, body)
 }
 
 /// Where a base tile stands: its first element, the rows from there on, and the columns that there are of it.
@@ -134,8 +158,9 @@ fn follow(
     start[row] = kb.add(start[row], by);
     let whole = e.columns().known().is_some_and(|n| n % t.bn == 0);
     let part = Part { rows: (count, rows), columns: (at.columns, t.bn), whole, fixed: true, start };
-    let from = kb.scale(by, &Dim::Known(t.bn));
-    let body = part.write(cx, kb, e, &Value { tile, from, pitch: t.bn }, dst)?;
+    let from = kb.scale(by, &Dim::Known(SIDE));
+    let value = Value::Fractals { tile, from, apart: t.bm * SIDE };
+    let body = part.write(cx, kb, e, &value, dst)?;
     Ok(repeat(var, rounds, Loop::Serial, body))
 }
 
@@ -145,131 +170,58 @@ fn divides(d: &Dim, by: i64) -> bool {
 
 /// Bytes of the unified buffer: rows and fractals of both operands, the accumulators, the result in fractals and in rows.
 fn bytes(t: &Tiling) -> i64 {
-    2 * 2 * (t.bm + t.bn) * t.bk + t.bm * t.bn * (4 + 2 + 4)
+    2 * 2 * (t.bm + t.bn) * t.bk * t.steps + t.bm * t.bn * (4 + 2 + 4)
 }
 
-/// The schedule's tile made smaller until all of it fits `room` in the unified buffer, too.
-fn smaller(npu: &Npu, p: &Plan, room: i64) -> Tiling {
-    let mut t = Tiling { steps: 1, ..p.tile };
-    let half = |n: i64| (n / 2 + SIDE - 1) / SIDE * SIDE;
-    while bytes(&t) > room && (t.bm > SIDE || t.bn > SIDE || t.bk > SIDE) {
-        if t.bn >= t.bm && t.bn > SIDE {
-            t.bn = half(t.bn);
-        } else if t.bm > SIDE {
-            t.bm = half(t.bm);
-        } else {
-            t.bk = half(t.bk);
+/// A convolution's tile beside what may follow it; `size`: bytes of an element of the result.
+pub fn beside_others(npu: &Npu, t: Tiling, dims: [i64; 3], size: i64) -> Tiling {
+    smaller(npu, t, &dims.map(Dim::Known), size, i64::from(npu.core.ub) - RESERVE - FOLLOWING)
+}
+
+/// The schedule's tile made smaller until all of it fits `room` in the unified buffer, too, and such that tiles of the result
+/// start on lines of the data cache where that can be: else one core has to write them all.
+fn smaller(npu: &Npu, t: Tiling, [_, columns, depth]: &[Dim; 3], size: i64, room: i64) -> Tiling {
+    let mut t = Tiling { steps: 1, ..t };
+    let up = |n: i64, to: i64| (n + to - 1) / to * to;
+    let half = |n: i64| up(n / 2, SIDE);
+    let full =
+        |t: &Tiling| bytes(t) > room || 4 * t.bm * t.bk > i64::from(npu.core.l0a) || 4 * t.bn * t.bk > i64::from(npu.core.l0b);
+    let line = LINE / size;
+    let mut wide = t;
+    if let Some(n) = columns.known() {
+        wide.bn = if n % line == 0 { up(t.bn, line).min(n) } else { up(n, SIDE) };
+        while full(&wide) && (wide.bm > SIDE || wide.bk > SIDE) {
+            if wide.bm >= wide.bk && wide.bm > SIDE {
+                wide.bm = half(wide.bm);
+            } else {
+                wide.bk = half(wide.bk);
+            }
         }
+        // Rows of an odd number of elements meet a line every `line` rows.
+        if n % 2 == 1 && wide.bm % line != 0 {
+            wide.bm = if wide.bm > line { wide.bm / line * line } else { line };
+        }
+    }
+    if full(&wide) || wide.bm > t.bm.max(line) {
+        while full(&t) && (t.bm > SIDE || t.bn > SIDE || t.bk > SIDE) {
+            if t.bn >= t.bm && t.bn > SIDE {
+                t.bn = half(t.bn);
+            } else if t.bm > SIDE {
+                t.bm = half(t.bm);
+            } else {
+                t.bk = half(t.bk);
+            }
+        }
+    } else {
+        t = wide;
     }
     // All pipes meet for every step: the deeper the better.
     let fits = |t: &Tiling| {
         2 * bytes(t) <= room && 4 * t.bm * t.bk <= i64::from(npu.core.l0a) && 4 * t.bn * t.bk <= i64::from(npu.core.l0b)
     };
     let deeper = |t: &Tiling| Tiling { bk: 2 * t.bk, ..*t };
-    while fits(&deeper(&t)) && p.dims[2].known().is_none_or(|k| t.bk < k) {
+    while fits(&deeper(&t)) && depth.known().is_none_or(|k| t.bk < k) {
         t = deeper(&t);
     }
     t
-}
-
-/// How far a tile reaches along an axis.
-struct Edge {
-    /// Elements of the tile.
-    most: i64,
-    /// Elements from its first to the end of the operand.
-    left: ExprId,
-    /// It never reaches beyond that end.
-    whole: bool,
-}
-
-/// An operand's tile to L1, by way of the unified buffer; zero beyond the edges.
-fn bring(
-    kb: &mut KernelBuilder,
-    s: &Side,
-    source: BufId,
-    first: ExprId,
-    [rows, columns]: [Edge; 2],
-    [plain, fractals, l1]: [&str; 3],
-    out: &mut Vec<Stmt>,
-) -> BufId {
-    let dtype = kb.buffer(source).dtype;
-    let size = (rows.most * columns.most) as usize;
-    let plain = kb.local(plain, dtype, &[size], Space::Ub);
-    let fractals = kb.local(fractals, dtype, &[size], Space::Ub);
-    let l1 = kb.local(l1, dtype, &[rows.most as usize, columns.most as usize], Space::L1);
-    let there = if rows.whole { kb.int(rows.most) } else { kb.min_dim(rows.left, &Dim::Known(rows.most)) };
-    let wide = kb.int(columns.most);
-    let filled = (!columns.whole).then(|| kb.min_dim(columns.left, &Dim::Known(columns.most)));
-    let (zero, by) = (kb.int(0), kb.dim(&s.pitch));
-    let (to, from) = (Place { buffer: plain, first: zero, pitch: wide }, Place { buffer: source, first, pitch: by });
-    out.push(copy(kb, to, from, Some((there, rows.most)), (wide, columns.most), filled));
-    // Column by column of fractals.
-    let (var, j) = tile::lane(kb, columns.most / SIDE);
-    let (at, start) = (kb.scale(j, &Dim::Known(rows.most * SIDE)), kb.scale(j, &Dim::Known(SIDE)));
-    let side = kb.int(SIDE);
-    let to = Place { buffer: fractals, first: at, pitch: side };
-    let from = Place { buffer: plain, first: start, pitch: wide };
-    let mut each = vec![copy(kb, to, from, Some((there, rows.most)), (side, SIDE), None)];
-    if !rows.whole {
-        let done = kb.scale(there, &Dim::Known(SIDE));
-        let behind = kb.add(at, done);
-        let minus = kb.scale(there, &Dim::Known(-SIDE));
-        let count = kb.offset(minus, &Dim::Known(rows.most * SIDE));
-        let run = Run { from: Some(behind), count, most: rows.most * SIDE };
-        let fill = tile::each(kb, run, fractals, |kb, _| kb.number(dtype, 0.0));
-        let most = kb.int(rows.most);
-        let cond = kb.binary(BinaryOp::Lt, there, most);
-        each.push(Stmt::If { cond, then: vec![fill] });
-    }
-    let n = kb.int(columns.most / SIDE);
-    out.push(repeat(var, n, Loop::Serial, each));
-    out.push(apart(kb, [rows.most, columns.most], |flat, whole| {
-        (Element { buffer: l1, index: whole, guard: None }, Element { buffer: fractals, index: vec![flat], guard: None })
-    }));
-    l1
-}
-
-/// A copy between a matrix and its fractals, column by column: `make` gets the place among fractals, and row and column.
-fn apart(
-    kb: &mut KernelBuilder,
-    [rows, columns]: [i64; 2],
-    make: impl FnOnce(ExprId, Vec<ExprId>) -> (Element, Element),
-) -> Stmt {
-    let [(vj, j), (vr, r), (vc, c)] = [columns / SIDE, rows, SIDE].map(|n| tile::lane(kb, n));
-    let (a, b) = (kb.scale(j, &Dim::Known(rows * SIDE)), kb.scale(r, &Dim::Known(SIDE)));
-    let flat = kb.add(a, b);
-    let flat = kb.add(flat, c);
-    let first = kb.scale(j, &Dim::Known(SIDE));
-    let column = kb.add(first, c);
-    let (dst, src) = make(flat, vec![r, column]);
-    let [ej, er, ec] = [columns / SIDE, rows, SIDE].map(|n| kb.int(n));
-    Stmt::Copy { vars: vec![(vj, ej), (vr, er), (vc, ec)], dst, src, fill: None }
-}
-
-/// The accumulators as rows in the unified buffer, of the result's type.
-fn back(kb: &mut KernelBuilder, acc: BufId, out: DType, t: &Tiling, rows: ExprId, to: &mut Vec<Stmt>) -> BufId {
-    let size = (t.bm * t.bn) as usize;
-    let cz = kb.local("cz", DType::F32, &[size], Space::Ub);
-    to.push(apart(kb, [t.bm, t.bn], |flat, whole| {
-        (Element { buffer: cz, index: vec![flat], guard: None }, Element { buffer: acc, index: whole, guard: None })
-    }));
-    let mut fractals = cz;
-    if out != DType::F32 {
-        fractals = kb.local("rounded", out, &[size], Space::Ub);
-        let count = kb.int(t.bm * t.bn);
-        let run = Run { from: None, count, most: t.bm * t.bn };
-        to.push(tile::each(kb, run, fractals, |kb, at| {
-            let v = kb.load(cz, &[at]);
-            kb.cast(out, v)
-        }));
-    }
-    let c = kb.local("c", out, &[size], Space::Ub);
-    let (var, j) = tile::lane(kb, t.bn / SIDE);
-    let (at, start) = (kb.scale(j, &Dim::Known(t.bm * SIDE)), kb.scale(j, &Dim::Known(SIDE)));
-    let (side, wide) = (kb.int(SIDE), kb.int(t.bn));
-    let (into, from) = (Place { buffer: c, first: start, pitch: wide }, Place { buffer: fractals, first: at, pitch: side });
-    let each = vec![copy(kb, into, from, Some((rows, t.bm)), (side, SIDE), None)];
-    let n = kb.int(t.bn / SIDE);
-    to.push(repeat(var, n, Loop::Serial, each));
-    c
 }

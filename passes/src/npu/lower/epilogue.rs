@@ -9,6 +9,7 @@ use beiming_ir::ops::{Arg, BinaryOp};
 use beiming_ir::target::npu::Npu;
 use beiming_ir::types::{DType, Dim};
 
+use super::coupled::fractals::{Columns, SIDE};
 use super::movement::Moved;
 use super::program::{Program, V};
 use super::slots::{self, Slots};
@@ -104,14 +105,26 @@ impl Epilogue<'_, '_> {
     }
 }
 
-/// Where the product's value is: in the workspace, rows some way apart, zero behind the last column.
-pub struct Value {
-    /// The tile.
-    pub tile: BufId,
-    /// First element.
-    pub from: ExprId,
-    /// Elements from row to row.
-    pub pitch: i64,
+/// Where the product's value is.
+pub enum Value {
+    /// In the workspace, zero behind the last column.
+    Rows {
+        /// The tile.
+        tile: BufId,
+        /// First element.
+        from: ExprId,
+        /// Elements from row to row.
+        pitch: i64,
+    },
+    /// In the unified buffer, in fractals.
+    Fractals {
+        /// The tile.
+        tile: BufId,
+        /// First element of the first row.
+        from: ExprId,
+        /// Elements from one column of fractals to the next.
+        apart: i64,
+    },
 }
 
 /// Rows and columns of the result that are worked on together.
@@ -193,10 +206,17 @@ impl Part {
 
     fn value(&self, w: &mut Writer, e: &Epilogue, value: &Value, pitch: ExprId) -> BufId {
         let x = w.tile("x", e.value);
-        let (zero, by) = (w.kb.int(0), w.kb.int(value.pitch));
-        let to = Place { buffer: x, first: zero, pitch };
-        let from = Place { buffer: value.tile, first: value.from, pitch: by };
-        let s = copy(w.kb, to, from, Some(self.rows), (pitch, self.columns.1), None);
+        let to = Place { buffer: x, first: w.kb.int(0), pitch };
+        let s = match *value {
+            Value::Rows { tile, from, pitch: apart } => {
+                let from = Place { buffer: tile, first: from, pitch: w.kb.int(apart) };
+                copy(w.kb, to, from, Some(self.rows), (pitch, self.columns.1), None)
+            }
+            Value::Fractals { tile, from, apart } => {
+                let part = Columns { buffer: tile, first: from, apart, count: self.columns.1 / SIDE };
+                part.rows(w.kb, to, self.rows)
+            }
+        };
         w.body.push(s);
         x
     }

@@ -7,7 +7,7 @@ use beiming_ir::tensor::Num;
 use beiming_ir::types::Dim;
 
 /// Bytes of a line of the data cache.
-const LINE: i64 = 64;
+pub const LINE: i64 = 64;
 
 /// True where every tile that the grid deals out starts on a line, and so do its rows where the grid cuts rows.
 pub fn apart(k: &Kernel) -> bool {

@@ -102,7 +102,7 @@ fn on_vector_cores(
     let whole = p.dims[1].known().is_some_and(|n| n % bn == 0);
     let part = Part { rows: (count, rows), columns: (columns, bn), whole, fixed: false, start };
     let from = kb.scale(within, &Dim::Known(bn));
-    let body = part.write(cx, kb, e, &Value { tile, from, pitch: bn }, dst)?;
+    let body = part.write(cx, kb, e, &Value::Rows { tile, from, pitch: bn }, dst)?;
     let inner = repeat(round_var, rounds, Loop::Serial, body);
     let cores = kb.int(CORES);
     Ok(repeat(core_var, cores, Loop::Cores, vec![inner]))

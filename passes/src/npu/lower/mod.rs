@@ -52,15 +52,17 @@ pub fn lower(cx: &mut BodyCx, npu: &Npu) -> Result<(), String> {
         [a, b, c] if attention::takes(cx, [a, b, c]) => attention::lower(cx, npu, [a, b, c], Operand::Output(0))?,
         [a, ..] => return Err(format!("`{}` is not tiled for the NPU yet", cx.body.nodes[a].op.name())),
     }
-    for call in &mut cx.calls {
-        if !npu.core.padded_copy && !lines::apart(&call.kernel) {
-            lines::on_one_core(&mut call.kernel);
-            call.grid = Dim::Known(1);
-        }
-        sync::run(&mut call.kernel, npu)?;
-        legal::check(&call.kernel, npu)?;
+    cx.calls.iter_mut().try_for_each(|call| finish(call, npu))
+}
+
+/// The order between pipes and cores, and whether the kernel fits the chip.
+fn finish(call: &mut Call, npu: &Npu) -> Result<(), String> {
+    if !npu.core.padded_copy && !lines::apart(&call.kernel) {
+        lines::on_one_core(&mut call.kernel);
+        call.grid = Dim::Known(1);
     }
-    Ok(())
+    sync::run(&mut call.kernel, npu)?;
+    legal::check(&call.kernel, npu)
 }
 
 /// True where a body of two products around a softmax becomes one kernel.
@@ -131,13 +133,13 @@ fn windowed(cx: &mut BodyCx, npu: &Npu, anchor: usize) -> Result<(), String> {
 /// Microseconds of the calls made so far, launches included; `None` where one does not fit the chip.
 fn predicted(cx: &BodyCx, npu: &Npu) -> Option<f64> {
     let each = |call: &Call| {
-        let mut kernel = call.kernel.clone();
-        sync::run(&mut kernel, npu).and_then(|()| legal::check(&kernel, npu)).ok()?;
+        let mut call = call.clone();
+        finish(&mut call, npu).ok()?;
         let value = |name: &str| {
-            let at = kernel.symbols.iter().position(|s| &**s == name)?;
+            let at = call.kernel.symbols.iter().position(|s| &**s == name)?;
             Some(cx.typical(&call.dims[at]))
         };
-        Some(account(&kernel, npu, &value)?.estimate.us)
+        Some(account(&call.kernel, npu, &value)?.estimate.us)
     };
     cx.calls.iter().try_fold(0.0, |sum, c| Some(sum + each(c)?))
 }

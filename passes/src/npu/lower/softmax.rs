@@ -1,12 +1,12 @@
-//! The vector cores' part of an attention: a softmax that sees the keys of its rows block by block. For every row it keeps the
+//! The vector unit's part of an attention: a softmax that sees the keys of its rows block by block. For every row it keeps the
 //! greatest score `m`, the sum `l` of `exp(score - m)` and the sum of values weighted by that; a new block with a greater score
 //! scales both sums down by `exp(old m - new m)` before its own part is added.
 
-use beiming_ir::kernel::{BufId, ExprId, Loop, Space, Stmt};
+use beiming_ir::kernel::{Access, BufId, ExprId, Loop, Space, Stmt};
 use beiming_ir::ops::{BinaryOp, ReduceOp, UnaryOp};
 use beiming_ir::types::{DType, Dim};
 
-use super::attention::{Block, CORES, Plan};
+use super::attention::{Block, Plan};
 use super::epilogue::{Part, Place, Value, copy, times};
 use super::tile::{self, BLOCK, Run};
 use super::writer::WHOLE_REPEATS;
@@ -16,7 +16,7 @@ use crate::lower::builder::{KernelBuilder, Operand, accumulate, repeat, store};
 /// Where running maxima start: finite, so that rows whose scores are all minus infinity so far do not make NaN of a difference.
 const LOWEST: f64 = -3.0e38;
 
-/// The statements of the vector cores, stage by stage.
+/// The statements of the vector unit, stage by stage.
 pub struct Running<'r, 'a, 'p> {
     /// The group.
     pub cx: &'r BodyCx<'a>,
@@ -26,9 +26,9 @@ pub struct Running<'r, 'a, 'p> {
     pub block: &'r Block,
     /// First key, and keys from there on.
     pub keys: [ExprId; 2],
-    /// Scores, weights and weighted sums of a block, between the cores.
-    pub between: [BufId; 3],
-    /// What the vector cores keep from block to block.
+    /// Vector cores that share the rows of a block; one: the cube core's own vector unit.
+    pub cores: i64,
+    /// What is kept from block to block.
     pub locals: Option<Kept>,
 }
 
@@ -57,41 +57,52 @@ impl Running<'_, '_, '_> {
         &self,
         kb: &mut KernelBuilder,
         body: impl FnOnce(&Self, &mut KernelBuilder, Mine) -> Result<Vec<Stmt>, String>,
-    ) -> Result<Stmt, String> {
-        let half = self.block.extents[0] / CORES;
-        let (var, core) = kb.axis(&Dim::Known(CORES));
-        let first = kb.scale(core, &Dim::Known(half));
+    ) -> Result<Vec<Stmt>, String> {
+        let (var, core) = kb.axis(&Dim::Known(self.cores));
+        let most = self.most();
+        let first = kb.scale(core, &Dim::Known(most));
         let left = {
             let minus = kb.scale(first, &Dim::Known(-1));
             kb.add(self.block.query[1], minus)
         };
-        let rows = kb.min_dim(left, &Dim::Known(half));
-        let then = body(self, kb, Mine { first, rows: (rows, half) })?;
+        let rows = kb.min_dim(left, &Dim::Known(most));
+        let then = body(self, kb, Mine { first, rows: (rows, most) })?;
+        if self.cores == 1 {
+            return Ok(then);
+        }
         let zero = kb.int(0);
         let some = kb.binary(BinaryOp::Lt, zero, rows);
-        let cores = kb.int(CORES);
-        Ok(repeat(var, cores, Loop::Cores, vec![Stmt::If { cond: some, then }]))
+        let cores = kb.int(self.cores);
+        Ok(vec![repeat(var, cores, Loop::Cores, vec![Stmt::If { cond: some, then }])])
+    }
+
+    /// The most rows of a core.
+    fn most(&self) -> i64 {
+        self.block.extents[0] / self.cores
     }
 
     fn kept(&self) -> Result<Kept, String> {
         self.locals.ok_or_else(|| "an attention whose sums were not begun".to_string())
     }
 
-    /// Elements from row to row of the weighted sum: whole blocks of the result's type.
+    /// Elements from row to row of the weighted sum: whole blocks of the result's type; whole fractals where they come as those.
     fn pitch(&self) -> i64 {
+        if self.cores == 1 {
+            return self.p.widths[1];
+        }
         let block = (BLOCK / self.p.dtypes[2].size()) as i64;
         let columns = self.p.dims[3].known().unwrap_or(self.p.widths[1]);
         (columns + block - 1) / block * block
     }
 
     fn statistic(&self, kb: &mut KernelBuilder, name: &str) -> BufId {
-        let rows = (self.block.extents[0] / CORES).max(WHOLE_REPEATS);
+        let rows = self.most().max(WHOLE_REPEATS);
         kb.local(name, DType::F32, &[rows as usize], Space::Ub)
     }
 
     /// Before the first block of keys.
-    pub fn begin(&mut self, kb: &mut KernelBuilder) -> Result<Stmt, String> {
-        let rows = self.block.extents[0] / CORES;
+    pub fn begin(&mut self, kb: &mut KernelBuilder) -> Result<Vec<Stmt>, String> {
+        let rows = self.most();
         let kept = Kept {
             greatest: self.statistic(kb, "greatest"),
             total: self.statistic(kb, "total"),
@@ -113,72 +124,132 @@ impl Running<'_, '_, '_> {
         })
     }
 
-    /// A block of scores becomes one of weights.
-    pub fn scores(&mut self, kb: &mut KernelBuilder) -> Result<Stmt, String> {
-        let kept = self.kept()?;
-        let here = self.statistic(kb, "here");
-        let next = self.statistic(kb, "next");
+    /// A block of scores becomes one of weights, both of them in the workspace.
+    pub fn scores(&mut self, kb: &mut KernelBuilder, scores: BufId, weights: BufId) -> Result<Vec<Stmt>, String> {
+        let (bk, statistics) = (self.block.extents[1], self.here_and_next(kb));
         self.cores(kb, |r, kb, mine| {
-            let bk = r.block.extents[1];
-            let columns = kb.min_dim(r.keys[1], &Dim::Known(bk));
-            let whole = r.p.dims[1].known().is_some_and(|n| n % bk == 0);
-            let row = kb.add(r.block.query[0], mine.first);
-            let start = r.block.batch.iter().copied().chain([row, r.keys[0]]).collect();
-            let part = Part { rows: mine.rows, columns: (columns, bk), whole, fixed: false, start };
-            let pitch = part.pitch(kb, &r.p.scores);
-            let from = kb.scale(mine.first, &Dim::Known(bk));
-            let (mut body, x) = part.compute(r.cx, kb, &r.p.scores, &Value { tile: r.between[0], from, pitch: bk })?;
-            let count = times(kb, mine.rows.0, pitch);
-            let elements = Run { from: None, count, most: mine.rows.1 * bk };
-            let numbers = Run { from: None, count: mine.rows.0, most: mine.rows.1 };
-            let rows = Rows { rows: mine.rows, pitch, columns: (columns, bk) };
-            body.push(rows.reduce(kb, ReduceOp::Max, here, x));
-            body.push(apply(kb, numbers, next, BinaryOp::Max, kept.greatest, here));
-            body.push(apply(kb, numbers, kept.scale, BinaryOp::Sub, kept.greatest, next));
-            body.push(map(kb, numbers, kept.scale, kept.scale, UnaryOp::Exp));
-            body.push(scaled(kb, numbers, kept.greatest, next, 1.0));
-            body.push(rows.with(kb, BinaryOp::Sub, x, x, next));
-            body.push(map(kb, elements, x, x, UnaryOp::Exp));
-            body.push(rows.reduce(kb, ReduceOp::Sum, here, x));
-            body.push(apply(kb, numbers, kept.total, BinaryOp::Mul, kept.total, kept.scale));
-            body.push(apply(kb, numbers, kept.total, BinaryOp::Add, kept.total, here));
-            let weight = r.p.dtypes[1];
-            let out = if weight == DType::F32 {
-                x
-            } else {
-                let size = ((mine.rows.1 * bk) as usize).next_multiple_of(WHOLE_REPEATS as usize);
-                let y = kb.local("weights", weight, &[size], Space::Ub);
-                body.push(convert(kb, elements, y, x));
-                y
-            };
-            let (zero, by) = (kb.int(0), kb.int(bk));
-            let (to, from) = (Place { buffer: r.between[1], first: from, pitch: by }, Place { buffer: out, first: zero, pitch });
+            let first = kb.scale(mine.first, &Dim::Known(bk));
+            let value = Value::Rows { tile: scores, from: first, pitch: bk };
+            let (mut body, tile, pitch) = r.weigh(kb, mine, &value, statistics)?;
+            let (zero, by, columns) = (kb.int(0), kb.int(bk), kb.min_dim(r.keys[1], &Dim::Known(bk)));
+            let (to, from) = (Place { buffer: weights, first, pitch: by }, Place { buffer: tile, first: zero, pitch });
             body.push(copy(kb, to, from, Some(mine.rows), (columns, bk), None));
             Ok(body)
         })
     }
 
-    /// The weighted sum of a block is added.
-    pub fn sum(&mut self, kb: &mut KernelBuilder) -> Result<Stmt, String> {
+    /// A block of scores becomes one of weights in the unified buffer, rows as far apart as there can be keys in the block.
+    pub fn weights(&mut self, kb: &mut KernelBuilder, scores: &Value) -> Result<(Vec<Stmt>, BufId), String> {
+        let statistics = self.here_and_next(kb);
+        let mut weights = None;
+        let body = self.cores(kb, |r, kb, mine| {
+            let (body, tile, _) = r.weigh(kb, mine, scores, statistics)?;
+            weights = Some(tile);
+            Ok(body)
+        })?;
+        Ok((body, weights.ok_or("an attention without weights")?))
+    }
+
+    fn here_and_next(&self, kb: &mut KernelBuilder) -> [BufId; 2] {
+        ["here", "next"].map(|name| self.statistic(kb, name))
+    }
+
+    /// The statements that make weights of scores, the weights and how far apart their rows are.
+    fn weigh(
+        &self,
+        kb: &mut KernelBuilder,
+        mine: Mine,
+        scores: &Value,
+        [here, next]: [BufId; 2],
+    ) -> Result<(Vec<Stmt>, BufId, ExprId), String> {
         let kept = self.kept()?;
+        let bk = self.block.extents[1];
+        let columns = kb.min_dim(self.keys[1], &Dim::Known(bk));
+        let whole = self.p.dims[1].known().is_some_and(|n| n % bk == 0);
+        let row = kb.add(self.block.query[0], mine.first);
+        let start = self.block.batch.iter().copied().chain([row, self.keys[0]]).collect();
+        let alone = self.cores == 1;
+        let part = Part { rows: mine.rows, columns: (columns, bk), whole, fixed: alone, start };
+        let pitch = part.pitch(kb, &self.p.scores);
+        let (mut body, x) = part.compute(self.cx, kb, &self.p.scores, scores)?;
+        let count = times(kb, mine.rows.0, pitch);
+        let elements = Run { from: None, count, most: mine.rows.1 * bk };
+        let numbers = Run { from: None, count: mine.rows.0, most: mine.rows.1 };
+        let rows = Rows { rows: mine.rows, pitch, columns: (columns, bk) };
+        if alone && !whole {
+            body.extend(self.edge(kb, &rows, x));
+        }
+        body.push(rows.reduce(kb, ReduceOp::Max, here, x));
+        body.push(apply(kb, numbers, next, BinaryOp::Max, kept.greatest, here));
+        body.push(apply(kb, numbers, kept.scale, BinaryOp::Sub, kept.greatest, next));
+        body.push(map(kb, numbers, kept.scale, kept.scale, UnaryOp::Exp));
+        body.push(scaled(kb, numbers, kept.greatest, next, 1.0));
+        body.push(rows.with(kb, BinaryOp::Sub, x, x, next));
+        body.push(map(kb, elements, x, x, UnaryOp::Exp));
+        body.push(rows.reduce(kb, ReduceOp::Sum, here, x));
+        body.push(apply(kb, numbers, kept.total, BinaryOp::Mul, kept.total, kept.scale));
+        body.push(apply(kb, numbers, kept.total, BinaryOp::Add, kept.total, here));
+        let weight = self.p.dtypes[1];
+        if weight == DType::F32 {
+            return Ok((body, x, pitch));
+        }
+        let size = ((mine.rows.1 * bk) as usize).next_multiple_of(WHOLE_REPEATS as usize);
+        let y = kb.local("weights", weight, &[size], Space::Ub);
+        body.push(convert(kb, elements, y, x));
+        Ok((body, y, pitch))
+    }
+
+    /// Scores behind the last key, whose weights are multiplied with zeros: so low that those weights are finite.
+    fn edge(&self, kb: &mut KernelBuilder, rows: &Rows, x: BufId) -> Vec<Stmt> {
+        let (columns, most) = rows.columns;
+        let edge = kb.local("edge", DType::F32, &[most as usize], Space::Ub);
+        let all = kb.int(most);
+        let set = |kb: &mut KernelBuilder, count: ExprId, to: f64| {
+            tile::each(kb, Run { from: None, count, most }, edge, |kb, _| kb.number(DType::F32, to))
+        };
+        let low = vec![set(kb, all, LOWEST), set(kb, columns, 0.0)];
+        let add = rows.each(kb, |kb, _, base| {
+            let (var, c) = tile::lane(kb, most);
+            let at = kb.add(base, c);
+            let (v, e) = (kb.load(x, &[at]), kb.load(edge, &[c]));
+            let v = kb.binary(BinaryOp::Add, v, e);
+            vec![repeat(var, all, Loop::Vector, vec![store(x, &[at], v)])]
+        });
+        let cond = kb.binary(BinaryOp::Lt, columns, all);
+        vec![Stmt::If { cond, then: low.into_iter().chain([add]).collect() }]
+    }
+
+    /// The weighted sum of a block, which lies in the workspace, is added.
+    pub fn sum(&mut self, kb: &mut KernelBuilder, products: BufId) -> Result<Vec<Stmt>, String> {
         let (pitch, wide) = (self.pitch(), self.p.widths[1]);
         self.cores(kb, |r, kb, mine| {
             let part = kb.local("part", DType::F32, &[(mine.rows.1 * pitch) as usize], Space::Ub);
             let (width, by, zero) = (kb.int(pitch), kb.int(wide), kb.int(0));
             let first = kb.scale(mine.first, &Dim::Known(wide));
-            let (to, from) =
-                (Place { buffer: part, first: zero, pitch: width }, Place { buffer: r.between[2], first, pitch: by });
-            let bring = copy(kb, to, from, Some(mine.rows), (width, pitch), None);
-            let rows = Rows { rows: mine.rows, pitch: width, columns: (width, pitch) };
-            let count = kb.scale(mine.rows.0, &Dim::Known(pitch));
-            let all = Run { from: None, count, most: mine.rows.1 * pitch };
-            let scale = rows.with(kb, BinaryOp::Mul, kept.sum, kept.sum, kept.scale);
-            Ok(vec![bring, scale, apply(kb, all, kept.sum, BinaryOp::Add, kept.sum, part)])
+            let (to, from) = (Place { buffer: part, first: zero, pitch: width }, Place { buffer: products, first, pitch: by });
+            let mut body = vec![copy(kb, to, from, Some(mine.rows), (width, pitch), None)];
+            body.extend(r.add(kb, mine, part)?);
+            Ok(body)
         })
     }
 
+    /// The weighted sum of a block, in rows in the unified buffer, is added.
+    pub fn sum_here(&mut self, kb: &mut KernelBuilder, part: BufId) -> Result<Vec<Stmt>, String> {
+        self.cores(kb, |r, kb, mine| r.add(kb, mine, part))
+    }
+
+    fn add(&self, kb: &mut KernelBuilder, mine: Mine, part: BufId) -> Result<Vec<Stmt>, String> {
+        let (kept, pitch) = (self.kept()?, self.pitch());
+        let width = kb.int(pitch);
+        let rows = Rows { rows: mine.rows, pitch: width, columns: (width, pitch) };
+        let count = kb.scale(mine.rows.0, &Dim::Known(pitch));
+        let all = Run { from: None, count, most: mine.rows.1 * pitch };
+        let scale = rows.with(kb, BinaryOp::Mul, kept.sum, kept.sum, kept.scale);
+        Ok(vec![scale, apply(kb, all, kept.sum, BinaryOp::Add, kept.sum, part)])
+    }
+
     /// After the last block: the sum of the weights divides, the result goes out.
-    pub fn end(&mut self, kb: &mut KernelBuilder, dst: Operand) -> Result<Stmt, String> {
+    pub fn end(&mut self, kb: &mut KernelBuilder, dst: Operand) -> Result<Vec<Stmt>, String> {
         let kept = self.kept()?;
         let ones = self.statistic(kb, "ones");
         let (pitch, dtype, shape) = (self.pitch(), self.p.dtypes[2], self.cx.out().shape.clone());
@@ -196,7 +267,7 @@ impl Running<'_, '_, '_> {
                 let count = kb.scale(mine.rows.0, &Dim::Known(pitch));
                 body.push(convert(kb, Run { from: None, count, most: mine.rows.1 * pitch }, y, kept.sum));
             }
-            let out = kb.param(dst, dtype, &[r.cx.out().numel()], beiming_ir::kernel::Access::Write);
+            let out = kb.param(dst, dtype, &[r.cx.out().numel()], Access::Write);
             let (zero, n) = (kb.int(0), kb.int(columns));
             let row = kb.add(r.block.query[0], mine.first);
             let index: Vec<ExprId> = r.block.batch.iter().copied().chain([row, zero]).collect();

@@ -148,7 +148,7 @@ pub fn products() -> Vec<Case> {
                 cast(F16, 3),
                 (Op::MatMul { out: F16 }, vec![4, 102]),
             ],
-            SPLIT,
+            ALL,
             false,
         ),
     ]
@@ -186,6 +186,14 @@ pub fn windows() -> Vec<Case> {
             &[],
             vec![(conv([2, 1], 1), vec![100, 101]), bin(BinaryOp::Add, 0, 102)],
             ALL,
+            false,
+        ),
+        case(
+            "convolution f16",
+            &[(F16, &[1, 14, 15, 20]), (F16, &[3, 3, 20, 24]), (F16, &[24])],
+            &[],
+            vec![(conv([2, 1], 1), vec![100, 101]), bin(BinaryOp::Add, 0, 102)],
+            &["ascend310p3"],
             false,
         ),
         case("max pool", &[(F32, &[1, 18, 21, 13])], &[], vec![(pool(PoolKind::Max), vec![100])], ALL, false),
