@@ -91,6 +91,7 @@ fn rewrite(
     budget: &mut Budget,
     report: &mut Report,
 ) -> Result<Graph, PassError> {
+    let graph = npu::integers::run(graph, target, options.reassociate)?;
     let mut graph = simplify::run(graph, budget)?;
     if !graph.regions.is_empty() {
         graph = recognise_regions::run(&graph, budget)?;

@@ -10,6 +10,7 @@
 pub mod account;
 pub mod attention;
 pub mod capability;
+pub mod integers;
 pub mod join;
 pub mod legal;
 pub mod lower;

@@ -159,12 +159,13 @@ void mmad(const Window& cw, const Window& aw, const Window& bw, const AscendC::M
     in.spend(chip.mmad_start + double(m1) * n1 * k1 * (double(k0) / per_cycle));
 }
 
-void fixpipe(uint8_t* dst, const Window& src, const AscendC::FixpipeParamsV220& p, uint32_t size, Site site) {
+void fixpipe(uint8_t* dst, const Window& src, const AscendC::FixpipeParamsV220& p, uint32_t size, bool whole, bool same, Site site) {
     Instruction in(Pipe::FIX, site);
     in.reaches(src, Space::L0C);
     if (!in.in().machine().chip().fixpipe) return in.find(Kind::Limit, "this chip has no fixpipe");
     bool narrow = p.quantPre != AscendC::QuantMode_t::NoQuant;
     if (narrow != (size == 2)) in.find(Kind::Limit, "a result of " + std::to_string(size) + " bytes does not fit quantPre");
+    if (narrow ? whole : !same) in.find(Kind::Type, "accumulators of another type than quantPre converts");
     if (p.srcStride % 16) in.find(Kind::Limit, "srcStride " + std::to_string(p.srcStride) + " is no multiple of 16 rows");
     uint64_t n1 = up(p.nSize, 16);
     auto* c = in.touch(src, 0, n1 * p.srcStride * 16 * 4 - (p.srcStride - std::min<uint32_t>(p.srcStride, up(p.mSize, 16) * 16)) * 16 * 4ull, false, 64);
@@ -173,6 +174,11 @@ void fixpipe(uint8_t* dst, const Window& src, const AscendC::FixpipeParamsV220& 
         for (uint32_t j = 0; c && row && j < p.nSize; j++) {
             uint32_t raw;
             std::memcpy(&raw, c + ((uint64_t(j / 16) * p.srcStride + i) * 16 + j % 16) * 4, 4);
+            if (whole) {
+                if (p.reluEn && int32_t(raw) < 0) raw = 0;
+                std::memcpy(row + j * 4, &raw, std::min<uint32_t>(size, 4));
+                continue;
+            }
             float x = float_of(raw);
             if (p.reluEn) x = x > 0 ? x : 0;
             if (p.quantPre == AscendC::QuantMode_t::F322F16) {

@@ -191,6 +191,8 @@ fn edges(w: &mut Writer, name: &str, ty: &str, pitch: usize, filled: [&Text; 2],
     };
     let (reached, all) = (columns(c), columns(filled[1]));
     let minus = |t: &Text| Text::int(-1).times(t);
+    // L1 is filled with numbers of 16 or 32 bits: zeros of 8 two at a time.
+    let (view, ty) = if ty == "int8_t" { (".ReinterpretCast<int16_t>()", "int16_t") } else { ("", ty) };
     // True where there is nothing between the two; a condition where only the run tells.
     let none = |a: &Text, b: &Text| a == b || matches!((a.known(), b.known()), (Some(a), Some(b)) if a >= b);
     let asks = |a: &Text, b: &Text| a.known().is_none() || b.known().is_none();
@@ -200,7 +202,7 @@ fn edges(w: &mut Writer, name: &str, ty: &str, pitch: usize, filled: [&Text; 2],
         }
         let behind = filled[0].plus(&minus(r));
         w.line(&format!(
-            "InitConstValue({name}[{}], InitConstValueParams<{ty}>({}, {}, {}, {ty}(0)));  // zeros behind the last row",
+            "InitConstValue({name}[{}]{view}, InitConstValueParams<{ty}>({}, {}, {}, {ty}(0)));  // zeros behind the last row",
             r.times(&Text::int(k0 as i64)).s,
             field(&reached),
             field(&behind),
@@ -216,7 +218,7 @@ fn edges(w: &mut Writer, name: &str, ty: &str, pitch: usize, filled: [&Text; 2],
         }
         let behind = all.plus(&minus(&reached)).times(&Text::int(pitch as i64));
         w.line(&format!(
-            "InitConstValue({name}[{}], InitConstValueParams<{ty}>(1, {}, 0, {ty}(0)));  // zeros behind the last column",
+            "InitConstValue({name}[{}]{view}, InitConstValueParams<{ty}>(1, {}, 0, {ty}(0)));  // zeros behind the last column",
             reached.times(&Text::int((pitch * k0) as i64)).s,
             field(&behind)
         ));
@@ -441,7 +443,7 @@ pub fn leave(w: &Writer, var: VarId, extent: ExprId, body: &[Stmt]) -> Option<Re
             Ok(if t.known().is_some() { t.s } else { format!("static_cast<uint16_t>({})", t.s) })
         };
         let quant = match w.k.buffer(dst.buffer).dtype {
-            DType::F32 => "NoQuant",
+            DType::F32 | DType::I32 => "NoQuant",
             DType::F16 => "F322F16",
             DType::BF16 => "F322BF16",
             d => return Err(format!("the fixpipe does not make {d}")),

@@ -33,6 +33,15 @@ pub fn instruction(w: &mut Writer, var: VarId, count: &Text, dst: &Element, valu
     let line = match w.k.exprs[value.index()].clone() {
         Expr::Const(s) => format!("Duplicate<{ty}>({to}, {}, {n});", number(&s)?),
         Expr::Load(el, None) => match argument(w, value, var)? {
+            // Numbers of 8 bits are filled in two at a time; tiles are whole blocks.
+            Value::Element { text, .. } if dtype.size() == 1 => {
+                let pairs = match count.known() {
+                    Some(c) => ((c + 1) / 2).to_string(),
+                    None => format!("static_cast<int32_t>(({} + 1) / 2)", count.s),
+                };
+                let both = format!("static_cast<uint16_t>(static_cast<uint8_t>({text}) * 0x101)");
+                format!("Duplicate<uint16_t>({to}.ReinterpretCast<uint16_t>(), {both}, {pairs});")
+            }
             Value::Element { text, .. } => format!("Duplicate<{ty}>({to}, {text}, {n});"),
             _ => {
                 let from = tile(w, &el, var)?.ok_or("an operand that does not run along the lanes")?;

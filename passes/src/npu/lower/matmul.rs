@@ -107,12 +107,15 @@ pub fn plan(cx: &mut BodyCx, npu: &Npu, anchor: usize, out: DType) -> Result<Pla
     if !matches!(node.op, Op::MatMul { .. } | Op::Conv(_)) {
         return Err("no matrix product".into());
     }
-    let operand = cx.ty(node.args[0]).dtype;
-    let mode = npu.core.cube_mode(operand).filter(|m| m.accumulator == DType::F32);
-    let Some(mode) = mode.copied().filter(|_| matches!(operand, DType::F16 | DType::BF16 | DType::F32)) else {
-        return Err(format!("products of {operand} are not written for the cube unit of {}", npu.name));
+    let (operand, other) = (cx.ty(node.args[0]).dtype, cx.ty(node.args[1]).dtype);
+    // Numbers of 8 bits leave L0C as they are: through a fixpipe, which 310P lacks.
+    let whole = operand == DType::I8 && npu.core.fixpipe && !matches!(node.op, Op::Conv(_));
+    let written = whole || matches!(operand, DType::F16 | DType::BF16 | DType::F32);
+    let Some(mode) = npu.core.cube_mode(operand).copied().filter(|_| written && operand == other) else {
+        return Err(format!("products of {operand} by {other} are not written for the cube unit of {}", npu.name));
     };
-    if !matches!(out, DType::F32 | DType::F16 | DType::BF16) {
+    let leaves = if whole { out == DType::I32 } else { matches!(out, DType::F32 | DType::F16 | DType::BF16) };
+    if !leaves {
         return Err(format!("a product of {operand} with a result of {out} is not written for the cube unit"));
     }
     if let Op::Conv(_) = node.op {
@@ -131,10 +134,10 @@ pub fn plan(cx: &mut BodyCx, npu: &Npu, anchor: usize, out: DType) -> Result<Pla
     }
     let left = side(cx, node.args[0], &shape, &k, true)?;
     let mut right = side(cx, node.args[1], &shape, &k, false)?;
-    if operand.size() == 4 && npu.core.generation != Generation::V2201 {
-        // Fractals of 32-bit elements are not transposed on the way.
+    if operand.size() == 1 || (operand.size() == 4 && npu.core.generation != Generation::V2201) {
+        // Fractals of these elements are not transposed on the way.
         if !left.depth_inner {
-            return Err("a transposed left operand of f32 is not loaded by the cube unit".into());
+            return Err(format!("a transposed left operand of {operand} is not loaded by the cube unit"));
         }
         if !right.depth_inner {
             right = transposed(cx, npu, node.args[1], right)?;

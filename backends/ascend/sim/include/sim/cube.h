@@ -73,7 +73,8 @@ void load_2d(const Window& dst, const Window& src, const AscendC::LoadData2DPara
 void load_transposed(const Window& dst, const Window& src, const AscendC::LoadData2dTransposeParams& p, uint32_t element, Site site);
 enum class Operand : uint8_t { Half, Bfloat, Float, Int8 };
 void mmad(const Window& c, const Window& a, const Window& b, const AscendC::MmadParams& p, Operand type, Site site);
-void fixpipe(uint8_t* dst, const Window& src, const AscendC::FixpipeParamsV220& p, uint32_t dst_element, Site site);
+// `whole`: accumulators of whole numbers; `same`: the result is of their type.
+void fixpipe(uint8_t* dst, const Window& src, const AscendC::FixpipeParamsV220& p, uint32_t dst_element, bool whole, bool same, Site site);
 
 template <class T> constexpr Operand operand_of() {
     return std::is_same<T, half>::value ? Operand::Half : std::is_same<T, bfloat16_t>::value ? Operand::Bfloat : std::is_same<T, float>::value ? Operand::Float : Operand::Int8;
@@ -89,6 +90,7 @@ template <class T> void DataCopy(const LocalTensor<T>& dst, const GlobalTensor<T
 
 // L1 filled with a number.
 template <class T> void InitConstValue(const LocalTensor<T>& dst, const InitConstValueParams<T>& p, sim::Site site = sim::Site::here()) {
+    static_assert(sizeof(T) != 1, "L1 is not filled with numbers of 8 bits");
     sim::init_const(dst.window(), p.repeatTimes, p.blockNum, p.dstGap, &p.initValue, sizeof(T), site);
 }
 
@@ -104,11 +106,12 @@ template <class T> void LoadDataWithTranspose(const LocalTensor<T>& dst, const L
 
 template <class C, class A, class B> void Mmad(const LocalTensor<C>& c, const LocalTensor<A>& a, const LocalTensor<B>& b, const MmadParams& p, sim::Site site = sim::Site::here()) {
     static_assert(std::is_same<A, B>::value && sizeof(C) == 4, "operands of one type, 32-bit accumulators");
+    static_assert(std::is_integral<A>::value == std::is_integral<C>::value && (!std::is_integral<A>::value || std::is_same<A, int8_t>::value), "i8 in i32, floats in f32");
     sim::mmad(c.window(), a.window(), b.window(), p, sim::operand_of<A>(), site);
 }
 
 template <class D, class C> void Fixpipe(const GlobalTensor<D>& dst, const LocalTensor<C>& src, const FixpipeParamsV220& p, sim::Site site = sim::Site::here()) {
-    sim::fixpipe(reinterpret_cast<uint8_t*>(dst.GetPhyAddr()), src.window(), p, sizeof(D), site);
+    sim::fixpipe(reinterpret_cast<uint8_t*>(dst.GetPhyAddr()), src.window(), p, sizeof(D), std::is_same<C, int32_t>::value, std::is_same<C, D>::value, site);
 }
 
 }  // namespace AscendC

@@ -23,9 +23,15 @@ pub fn cube() -> Vec<Operator> {
         argument("nz-c0-short", "columns of fractals one row closer", &["Nd2NzParams"], nth(5), by(-1)),
         argument("nz-n-stride", "rows of fractals two blocks apart", &["Nd2NzParams"], nth(6), by(1)),
         dropped("edge-drop", "the edge of an operand not filled with zeros", |l| l.trim_start().starts_with("InitConstValue(")),
-        argument("edge-value", "the edge of an operand filled with NaN", &["InitConstValueParams"], nth(3), |_, _, _, a| {
-            Some(a.replace("(0)", "(__builtin_nanf(\"\"))"))
-        }),
+        argument(
+            "edge-value",
+            "the edge of an operand filled with NaN, or with numbers",
+            &["InitConstValueParams"],
+            nth(3),
+            |_, _, _, a| {
+                Some(if a == "int16_t(0)" { "int16_t(0x0501)".into() } else { a.replace("(0)", "(__builtin_nanf(\"\"))") })
+            },
+        ),
         argument("edge-blocks", "one block of an operand's edge not filled", &["InitConstValueParams"], nth(1), by(-1)),
         argument("edge-gap", "an operand's edge filled at a wrong stride", &["InitConstValueParams"], nth(2), |_, c, l, a| {
             (&l[c.args[0].clone()] != "1").then(|| plus(a, 1))
