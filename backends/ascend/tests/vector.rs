@@ -202,6 +202,56 @@ fn comparisons_of_integers() {
     simulate(&all);
 }
 
+/// Of any two whole numbers of 32 or 16 bits: the ends of the range, neighbours that f32 does not tell apart, differences that
+/// wrap.
+#[test]
+fn comparisons_over_the_whole_range() {
+    const EDGES: [i64; 14] = [
+        i32::MIN as i64,
+        i32::MIN as i64 + 1,
+        -(1 << 30) - 1,
+        -(1 << 24) - 1,
+        -(1 << 24),
+        -1,
+        0,
+        1,
+        1 << 24,
+        (1 << 24) + 1,
+        (1 << 30) + 1,
+        i32::MAX as i64 - 64,
+        i32::MAX as i64 - 1,
+        i32::MAX as i64,
+    ];
+    let n = EDGES.len();
+    let mut all = vec![];
+    for chip in CHIPS {
+        for op in [BinaryOp::Eq, BinaryOp::Ne, BinaryOp::Lt, BinaryOp::Le, BinaryOp::Gt, BinaryOp::Ge] {
+            let pairs = |pick: &dyn Fn(usize) -> usize| {
+                Tensor::build(I32, &[n * n], |i| beiming_ir::tensor::Num::Int(EDGES[pick(i)].into()))
+            };
+            let inputs = [pairs(&|i| i / n), pairs(&|i| i % n)];
+            let g = build(
+                &group("pairs", &[(I32, &[n * n]), (I32, &[n * n])], &[], vec![bin(op, 100, 101)]),
+                &[inputs[0].ty(), inputs[1].ty()],
+                Symbols::default(),
+            );
+            all.extend(lowered(&format!("{op:?} of i32"), &g, chip, &inputs));
+            for edge in [i32::MIN, (1 << 24) + 1, i32::MAX] {
+                let c = group("a number", &[(I32, &[n * n])], &[f64::from(edge)], vec![bin(op, 100, 200)]);
+                let g = build(&c, &[inputs[0].ty()], Symbols::default());
+                all.extend(lowered(&format!("{op:?} of i32 and {edge}"), &g, chip, &inputs[..1]));
+            }
+            let inputs = [0, 1].map(|s| {
+                Tensor::build(I16, &[91], |i| beiming_ir::tensor::Num::Int((i as i128 * (7 + s) * 977) % 65536 - 32768))
+            });
+            let c = group("i16", &[(I16, &[91]), (I16, &[91])], &[], vec![bin(op, 100, 101)]);
+            let g = build(&c, &[inputs[0].ty(), inputs[1].ty()], Symbols::default());
+            all.extend(lowered(&format!("{op:?} of i16"), &g, chip, &inputs));
+        }
+    }
+    simulate(&all);
+}
+
 /// What a reader of the emitted code sees.
 #[test]
 fn spelling() {

@@ -250,10 +250,11 @@ impl Translator<'_, '_, '_> {
         if dtype.is_int() && !computes(self.program.npu(), family, dtype) {
             // Rounding to f32 keeps the order, and numbers of up to 24 bits: on which side of one of those a whole number lies.
             let small = number.map(|c| c.value.to_f64()).filter(|c| c.abs() < f64::from(1 << 24));
-            let c = small
-                .ok_or_else(|| format!("the vector unit of {} has no `{}` in {dtype}", self.program.npu().name, op.name()))?;
-            let x = self.program.cast(DType::F32, x)?;
-            return self.program.compare(op, x, Right::Number(super::program::number(DType::F32, c)));
+            if let Some(c) = small {
+                let x = self.program.cast(DType::F32, x)?;
+                return self.program.compare(op, x, Right::Number(super::program::number(DType::F32, c)));
+            }
+            return whole(self.program, op, x, right);
         }
         self.program.compare(op, x, right)
     }
@@ -368,6 +369,42 @@ fn mirrored(op: BinaryOp) -> BinaryOp {
         BinaryOp::Ge => BinaryOp::Le,
         op => op,
     }
+}
+
+/// A comparison of whole numbers by what every generation has: `x > y` where the larger of both is not `y`, and two numbers are
+/// equal where their difference, modulo 2^32 or cut to what i32 holds, is zero, which rounding to f32 keeps apart from all others.
+fn whole(p: &mut Program, op: BinaryOp, x: V, right: Right) -> Result<V, String> {
+    let dtype = p.dtype(x);
+    let y = match right {
+        Right::Tile(y) => y,
+        Right::Number(c) => p.splat(c)?,
+    };
+    if dtype == DType::I16 {
+        let (x, y) = (p.cast(DType::F32, x)?, p.cast(DType::F32, y)?);
+        return p.compare(op, x, Right::Tile(y));
+    }
+    let (of, apart) = match op {
+        BinaryOp::Eq => (None, false),
+        BinaryOp::Ne => (None, true),
+        BinaryOp::Gt => (Some(y), true),
+        BinaryOp::Le => (Some(y), false),
+        BinaryOp::Lt => (Some(x), true),
+        BinaryOp::Ge => (Some(x), false),
+        _ => return Err(format!("`{}` is no comparison", op.name())),
+    };
+    if dtype != DType::I32 {
+        return Err(format!("the vector unit of {} has no `{}` in {dtype}", p.npu().name, op.name()));
+    }
+    let difference = match of {
+        None => p.binary(BinaryOp::Sub, x, y)?,
+        Some(one) => {
+            let larger = p.binary(BinaryOp::Max, x, y)?;
+            p.binary(BinaryOp::Sub, larger, one)?
+        }
+    };
+    let difference = p.cast(DType::F32, difference)?;
+    let to = if apart { BinaryOp::Ne } else { BinaryOp::Eq };
+    p.compare(to, difference, Right::Number(number(DType::F32, 0.0)))
 }
 
 /// `1 / x`. The unit's own reciprocal has few digits.
