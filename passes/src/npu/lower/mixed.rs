@@ -38,7 +38,11 @@ pub fn lower(cx: &mut BodyCx, npu: &Npu, anchor: usize, dst: Operand) -> Result<
     let (bm, bn) = (p.tile.bm, p.tile.bn);
     let rows = e.rows(i64::from(npu.core.ub), bn).min(bm / CORES).min(4095);
     if rows < 1 {
-        return Err(format!("a row of {bn} elements and what is computed of it do not fit the unified buffer of {}", npu.name));
+        let holds = e.rows(i64::from(npu.core.ub), 1).max(0);
+        return Err(format!(
+            "a row of {bn} elements and what is computed of it do not fit the unified buffer of {}, which holds {holds} of them",
+            npu.name
+        ));
     }
     let mut kb = KernelBuilder::new(cx.symbols, &p.grid());
     let (place, mut statements) = accumulate(&mut kb, &p);

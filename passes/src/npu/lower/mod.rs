@@ -29,6 +29,8 @@ mod turn;
 mod window;
 mod writer;
 
+pub use writer::WHOLE_REPEATS;
+
 use beiming_ir::ops::{Arg, Op};
 use beiming_ir::target::npu::Npu;
 use beiming_ir::types::Dim;

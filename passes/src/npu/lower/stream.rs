@@ -135,7 +135,12 @@ fn geometry(
     let width = cut.extent.last().cloned().unwrap_or(Dim::Known(1));
     let room = i64::from(npu.core.ub) * 8 / bits.max(1) / WHOLE_REPEATS * WHOLE_REPEATS;
     if room < WHOLE_REPEATS {
-        return Err(format!("{} bits of unified buffer an element leave no room for a tile on {}", bits, npu.name));
+        return Err(format!(
+            "no tile fits: the smallest has {WHOLE_REPEATS} elements and takes {:.1} KiB of the unified buffer of {}, which has {:.1} KiB",
+            (bits * WHOLE_REPEATS / 8) as f64 / 1024.0,
+            npu.name,
+            f64::from(npu.core.ub) / 1024.0
+        ));
     }
     let all: i64 = cut.extent.iter().map(|d| cx.typical(d).max(1)).product();
     let share = all.div_euclid(i64::from(npu.vector_cores)) + 1;

@@ -57,7 +57,14 @@ fn geometry(cx: &BodyCx, npu: &Npu, p: &Plan) -> Result<Geometry, String> {
     let room = (i64::from(npu.core.ub) - STATISTICS) * 8 / bits / WHOLE_REPEATS * WHOLE_REPEATS;
     let room = room.min(LONGEST);
     if room < WHOLE_REPEATS {
-        return Err("not even a short chunk of a row fits".into());
+        let kib = |b: i64| b as f64 / 1024.0;
+        return Err(format!(
+            "no tile fits: the smallest chunk of a row has {WHOLE_REPEATS} elements and takes {:.1} KiB of the unified buffer of {}, \
+             which has {:.1} KiB beside what is one number a row",
+            kib(bits * WHOLE_REPEATS / 8),
+            npu.name,
+            kib(i64::from(npu.core.ub) - STATISTICS)
+        ));
     }
     let up = |n: i64, to: i64| n.saturating_add(to - 1) / to;
     let most = p.width.known().map_or(room, |n| up(up(n, up(n, room)), WHOLE_REPEATS) * WHOLE_REPEATS);
