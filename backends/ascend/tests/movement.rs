@@ -85,3 +85,18 @@ fn rows_by_index() {
     }
     simulate(&all);
 }
+
+/// What a reader of the emitted code sees.
+#[test]
+fn spelling() {
+    for chip in CHIPS {
+        let npu = beiming_ir::target::npu::Npu::by_name(chip).expect("a known chip");
+        let turned = calls("transpose", &[(F32, &[33, 130])], vec![(Op::Transpose { perm: vec![1, 0] }, vec![100])], chip);
+        let rows = calls("gather", &[(F16, &[7, 40]), (I64, &[2, 3])], vec![(Op::Gather { axis: 0 }, vec![100, 101])], chip);
+        for (name, made) in [("transpose_f32", turned), ("gather_f16", rows)] {
+            let [call] = &made[..] else { panic!("{name}: {} kernels", made.len()) };
+            let text = beiming_ascend::emit::kernel(&call.kernel, &npu).expect("a spelling");
+            insta::assert_snapshot!(format!("{name}__{chip}"), text);
+        }
+    }
+}
