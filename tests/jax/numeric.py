@@ -81,6 +81,48 @@ case("tridiagonal_solve", jax.lax.linalg.tridiagonal_solve, np.r_[0, normal(5)].
 case("schur_complex", lambda a: (lambda t, q: (q @ t @ adjoint(q), adjoint(q) @ q, jnp.tril(t, -1)))(*jsl.schur(a, output="complex")), Z5)
 case("sqrtm", jsl.sqrtm, definite(4))
 
+
+def real_schur(a):
+    """What makes up the form, whether its blocks are in standard form, and it itself but for signs."""
+    t, q = jsl.schur(a)
+    low, up, d = (jnp.diagonal(t, k, -2, -1) for k in (-1, 1, 0))
+    block = low != 0
+    standard = ~block | ((d[..., :-1] == d[..., 1:]) & (low * up < 0))
+    return q @ t @ adjoint(q), adjoint(q) @ q, jnp.tril(t, -2), ~(block[..., 1:] & block[..., :-1]), standard, block, jnp.abs(t)
+
+
+def companion(n):
+    """Eigenvalues on the unit circle, which only an exceptional shift gets apart."""
+    return np.roll(np.eye(n), 1, axis=0)
+
+
+for n in (1, 2, 3, 5, 8, 33):
+    case(f"x64 schur_real_{n}", real_schur, normal(n, n, dtype=np.float64))
+case("schur_real_batch", lambda a: real_schur(a)[:-1], normal(2, 3, 6, 6))
+case("x64 schur_real_batch", real_schur, normal(2, 3, 6, 6, dtype=np.float64))
+case("x64 schur_real_of real eigenvalues", real_schur, np.triu(normal(7, 7, dtype=np.float64), 1) + np.diag(np.arange(7.0)) + 1e-3 * normal(7, 7))
+case("x64 schur_real_of a companion", lambda a: real_schur(a)[:-1], companion(6))
+case("x64 schur_real_of a defective matrix", lambda a: real_schur(a)[:2], np.eye(5, k=1) + np.eye(5))
+case("x64 schur_real_of a triangle", real_schur, np.triu(normal(5, 5, dtype=np.float64)))
+case("rsf2csf", lambda a: (lambda t, q: (q @ t @ adjoint(q), jnp.tril(t, -1)))(*jsl.rsf2csf(*jsl.schur(a))), normal(5, 5))
+case("sqrtm of a real matrix", jsl.sqrtm, definite(5) + normal(5, 5))
+case("solve_sylvester", jsl.solve_sylvester, normal(4, 4) + 4 * np.eye(4, dtype=np.float32), normal(3, 3) + 4 * np.eye(3, dtype=np.float32), normal(4, 3))
+case("expm", jsl.expm, normal(5, 5) / 2)
+case("funm", lambda a: jsl.funm(a, jnp.exp, disp=False)[0], normal(4, 4) / 2)
+case("polar", lambda a: jsl.polar(a, method="svd"), normal(5, 4))
+case("eigh_tridiagonal", lambda d, e: jsl.eigh_tridiagonal(d, e, eigvals_only=True), normal(7), normal(6))
+case("eigh_tridiagonal with vectors", lambda d, e: (lambda w, v: (w, (v * w) @ v.T, v.T @ v))(*jsl.eigh_tridiagonal(d, e)), normal(7), normal(6))
+case("tridiagonal_solve of singular systems", lambda dl, d, du, b: jax.lax.linalg.tridiagonal_solve(dl, d, du, b, perturb_singular=True),
+     np.r_[0, normal(5)].astype(np.float32), normal(6), np.r_[normal(5), 0].astype(np.float32), normal(6, 2))
+for kind, draw in {"real": normal, "complex": complex_normal}.items():
+    for mode in ("left", "right"):
+        case(f"qr_multiply_{kind} from the {mode}", lambda a, c, m=mode: jsl.qr_multiply(a, c, m), draw(5, 3), draw(3, 4) if mode == "left" else draw(4, 5))
+    for left in (False, True):
+        for transpose in (False, True):
+            case(f"ormqr_{kind} {'left' if left else 'right'}{', transposed' if transpose else ''}",
+                 lambda a, c, l=left, t=transpose: jax.lax.linalg.ormqr(a, a[0], c, left=l, transpose=t),
+                 draw(5, 3), draw(5, 4) if left else draw(4, 5))
+
 for name, draw in {
     "uniform": lambda k: jax.random.uniform(k, (7, 5)),
     "normal": lambda k: jax.random.normal(k, (7, 5)),

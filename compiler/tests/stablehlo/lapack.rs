@@ -1,6 +1,6 @@
 //! LAPACK calls as JAX writes them for a CPU, on matrices whose factors are known. (JAX itself is held against in `tests/jax`.)
 
-use super::meaning::{holds, main, translated};
+use super::meaning::{holds, main};
 
 /// A call: routine, letters of its configuration, arguments with their types, types of the results.
 fn call(routine: &str, config: &str, args: &[(&str, &str)], results: &[&str]) -> String {
@@ -130,12 +130,50 @@ fn eigenvalues_of_any_matrix() {
         &[z2, z2, "2xcomplex<f64>", "i32", "i32"],
     );
     holds("gees", &main(&(triangle + &near(2, "2xcomplex<f64>", "[(1.0, 1.0), (2.0, -1.0)]"))));
-    let real = call(
-        "dgees",
-        "mode = 86 : ui8, sort = 78 : ui8",
-        &[("1.0", "2x2xf64")],
-        &["2x2xf64", "2x2xf64", "2xf64", "2xf64", "i32", "i32"],
-    );
-    let e = translated(&main(&real), Default::default()).unwrap_err().to_string();
-    assert!(e.contains("the real Schur form"), "{e}");
+}
+
+/// The program `call` of `dgees` on an `n` x `n` matrix, and checks that its results make up the matrix.
+fn real_schur(n: usize, matrix: &str, checks: &str) -> String {
+    let (m, list) = (format!("{n}x{n}xf64"), format!("{n}xf64"));
+    let program = call("dgees", "mode = 86 : ui8, sort = 78 : ui8", &[(matrix, &m)], &[&m, &m, &list, &list, "i32", "i32"]);
+    let (dot, plain) = ("stablehlo.dot_general", format!("(tensor<{m}>, tensor<{m}>) -> tensor<{m}>"));
+    let same = "tolerance = 1.0e-9 : f64";
+    main(&format!(
+        "{program}  check.expect_eq_const %r#5, dense<0> : tensor<i32>
+  %qt = {dot} %r#1, %r#0, contracting_dims = [1] x [0] : {plain}
+  %whole = {dot} %qt, %r#1, contracting_dims = [1] x [1] : {plain}
+  \"check.expect_almost_eq\"(%whole, %a0) {{{same}}} : (tensor<{m}>, tensor<{m}>) -> ()
+  %square = {dot} %r#1, %r#1, contracting_dims = [0] x [0] : {plain}
+  %i = stablehlo.iota dim = 0 : tensor<{m}>
+  %j = stablehlo.iota dim = 1 : tensor<{m}>
+  %on = stablehlo.compare EQ, %i, %j : (tensor<{m}>, tensor<{m}>) -> tensor<{n}x{n}xi1>
+  %eye = stablehlo.convert %on : (tensor<{n}x{n}xi1>) -> tensor<{m}>
+  \"check.expect_almost_eq\"(%square, %eye) {{{same}}} : (tensor<{m}>, tensor<{m}>) -> ()\n{checks}"
+    ))
+}
+
+#[test]
+fn real_schur_forms_are_those_of_lapack() {
+    let near = |i, n: usize, want: &str| near(i, &if i < 2 { format!("{n}x{n}xf64") } else { format!("{n}xf64") }, want);
+    let same = |m: &str, im: &str| near(0, 2, m) + &near(3, 2, im);
+    for (what, n, matrix, checks) in [
+        ("one number", 1, "[[3.0]]", near(0, 1, "[[3.0]]") + &near(1, 1, "[[1.0]]") + &near(2, 1, "3.0") + &near(3, 1, "0.0")),
+        ("a standard block", 2, "[[0.0, -2.0], [8.0, 0.0]]", same("[[0.0, -2.0], [8.0, 0.0]]", "[4.0, -4.0]")),
+        ("real eigenvalues", 2, "1.0", same("[[2.0, 0.0], [0.0, 0.0]]", "0.0")),
+        ("a lower triangle", 2, "[[1.0, 0.0], [3.0, 2.0]]", same("[[2.0, -3.0], [0.0, 1.0]]", "0.0")),
+        // Its eigenvalues are determined to half the digits only.
+        ("a double eigenvalue", 2, "[[1.0, 4.0], [-1.0, 5.0]]", String::new()),
+        // A cyclic permutation: only an exceptional shift gets it apart.
+        ("roots of one", 3, "[[0.0, 0.0, 1.0], [1.0, 0.0, 0.0], [0.0, 1.0, 0.0]]", String::new()),
+        (
+            "blocks of both kinds",
+            4,
+            "[[4.0, 2.0, 3.0, 4.0], [-1.0, 1.0, 2.0, 1.0], [1.0, -2.0, 6.0, 5.0], [2.0, 1.0, 1.0, 1.0]]",
+            near(2, 4, "[8.796625443693152, -0.5371591897340096, 1.8702668730204373, 1.8702668730204373]")
+                + &near(3, 4, "[0.0, 0.0, 2.081460490182362, -2.081460490182362]"),
+        ),
+        ("a matrix that is triangular", 3, "[[1.0, 2.0, 3.0], [0.0, 4.0, 5.0], [0.0, 0.0, 6.0]]", near(2, 3, "[1.0, 4.0, 6.0]")),
+    ] {
+        holds(what, &real_schur(n, matrix, &checks));
+    }
 }

@@ -1,7 +1,7 @@
 //! Reads and writes at computed positions.
 
 use beiming_ir::ops::{BinaryOp, GatherWindow, Op, ScatterWindow, WindowDims};
-use beiming_ir::types::{DType, Dim};
+use beiming_ir::types::{DType, Dim, TensorType};
 
 use super::super::cx::{Cx, amounts, axes_in};
 use super::super::value::{Val, flatten, rebuild};
@@ -208,6 +208,16 @@ fn scatter(cx: &mut Cx<'_, '_>) -> R<Vec<Val>> {
     rebuild(&data, &outs).ok_or(Fail::Poisoned)
 }
 
+/// The tensor with a window from `at` on, which lies inside, in place of what it has there.
+pub fn overwrite(cx: &mut Cx<'_, '_>, x: V, at: V, window: V) -> R {
+    let all: Vec<usize> = (0..cx.rank(x)).collect();
+    let dims = WindowDims { offsets: all.clone(), map: all, ..WindowDims::default() };
+    let ty = TensorType::scalar(cx.dtype(x));
+    let region = cx.walk.region("overwrite", &[ty.clone(), ty], |_, formals| Ok(vec![formals[1]]))?;
+    let region = cx.frame().graph.add_region(region.frame.graph);
+    cx.emit(Op::ScatterWindow(ScatterWindow { dims, sorted: true, unique: true, region }), &[x, at, window])
+}
+
 fn update_slice(cx: &mut Cx<'_, '_>) -> R<Vec<Val>> {
     let (x, update) = (cx.val(0)?, cx.val(1)?);
     let (shape, window) = (cx.shape_of(&x)?, cx.shape_of(&update)?);
@@ -246,15 +256,7 @@ fn update_slice(cx: &mut Cx<'_, '_>) -> R<Vec<Val>> {
             let most = cx.dim_vector(room);
             let at = cx.binary(BinaryOp::Min, at, most)?;
             let at = cx.with(BinaryOp::Max, at, 0.0)?;
-            let all: Vec<usize> = (0..shape.len()).collect();
-            let dims = WindowDims { offsets: all.clone(), map: all, ..WindowDims::default() };
-            Ok(vec![cx.zip(&pair, |cx, v| {
-                let ty = beiming_ir::types::TensorType::scalar(cx.dtype(v[0]));
-                let region = cx.walk.region("overwrite", &[ty.clone(), ty], |_, formals| Ok(vec![formals[1]]))?;
-                let region = cx.frame().graph.add_region(region.frame.graph);
-                let op = ScatterWindow { dims: dims.clone(), sorted: true, unique: true, region };
-                cx.emit(Op::ScatterWindow(op), &[v[0], at, v[1]])
-            })?])
+            Ok(vec![cx.zip(&pair, |cx, v| overwrite(cx, v[0], at, v[1]))?])
         }
     }
 }

@@ -1,5 +1,5 @@
 //! The LAPACK calls that JAX writes for a CPU, by what they compute: factorisations and decompositions of batches of matrices,
-//! as loops of the graph. Names are `lapack_<type><routine>_ffi`.
+//! as loops of the graph. Names are `lapack_<type><routine>_ffi`, but for one of JAX's own.
 //!
 //! Eigenvalues of Hermitian matrices and singular values come from rotations of Jacobi, half as many pairs at once as there are
 //! columns, in `f64`. Reflections, tridiagonal systems and general eigenvalues have files of their own.
@@ -21,6 +21,9 @@ use crate::import::stablehlo::syntax::{Attr, Element};
 
 /// The converter of a call, by its target.
 pub fn target(name: &str) -> Option<Convert> {
+    if name == "tridiagonal_solve_perturbed_ffi" {
+        return Some(tridiagonal::perturbed);
+    }
     let routine = name.strip_prefix("lapack_")?.trim_end_matches("_ffi");
     Some(match routine.get(1..)? {
         "potrf" => potrf,
@@ -30,6 +33,7 @@ pub fn target(name: &str) -> Option<Convert> {
         "geqrf" => reflections::geqrf,
         "geqp3" => reflections::geqp3,
         "orgqr" | "ungqr" => reflections::orgqr,
+        "ormqr" | "unmqr" => reflections::ormqr,
         "gehrd" => reflections::gehrd,
         "sytrd" | "hetrd" => reflections::sytrd,
         "syevd" | "heevd" => syevd,
@@ -40,15 +44,27 @@ pub fn target(name: &str) -> Option<Convert> {
     })
 }
 
+/// One of the call's own attributes.
+fn own<'m>(cx: &Cx<'_, 'm>, name: &str) -> R<Option<&'m Attr>> {
+    match cx.attr("mhlo.backend_config").or_else(|| cx.attr("backend_config")) {
+        Some(Attr::Dict(d)) => Ok(d.get(name)),
+        _ => bad_attribute("attribute `mhlo.backend_config` is missing"),
+    }
+}
+
 /// A letter among the call's own attributes.
 pub fn letter(cx: &Cx<'_, '_>, name: &str) -> R<char> {
-    let config = match cx.attr("mhlo.backend_config").or_else(|| cx.attr("backend_config")) {
-        Some(Attr::Dict(d)) => d,
-        _ => return bad_attribute("attribute `mhlo.backend_config` is missing"),
-    };
-    match config.get(name) {
+    match own(cx, name)? {
         Some(Attr::Int(v, _)) => Ok(u8::try_from(*v).map_or('?', char::from)),
         _ => bad_attribute(format!("`{name}` of `mhlo.backend_config` must be an integer")),
+    }
+}
+
+/// What is true or false among the call's own attributes.
+pub fn told(cx: &Cx<'_, '_>, name: &str) -> R<bool> {
+    match own(cx, name)? {
+        Some(Attr::Bool(b)) => Ok(*b),
+        _ => bad_attribute(format!("`{name}` of `mhlo.backend_config` must be true or false")),
     }
 }
 
@@ -111,7 +127,31 @@ pub fn iterate(
     state: &[V],
     body: impl FnOnce(&mut Cx<'_, '_>, V, &[V]) -> R<Vec<V>>,
 ) -> R<Vec<V>> {
-    looped(cx, trips, Dim::from(trips), state, |cx, formals| {
+    let most = cx.dim_scalar(Dim::from(trips));
+    repeated(cx, most, Dim::from(trips), state, body)
+}
+
+/// As many rounds of `body` as `trips` says, an `i64` scalar: at most `most`, and none where it is negative.
+pub fn iterate_as_often(
+    cx: &mut Cx<'_, '_>,
+    trips: V,
+    most: usize,
+    state: &[V],
+    body: impl FnOnce(&mut Cx<'_, '_>, V, &[V]) -> R<Vec<V>>,
+) -> R<Vec<V>> {
+    let number = cx.walk.fresh_symbol("trips", 0, most as i64);
+    repeated(cx, trips, number, state, body)
+}
+
+/// A loop that nothing ends early.
+fn repeated(
+    cx: &mut Cx<'_, '_>,
+    most: V,
+    trips: Dim,
+    state: &[V],
+    body: impl FnOnce(&mut Cx<'_, '_>, V, &[V]) -> R<Vec<V>>,
+) -> R<Vec<V>> {
+    looped(cx, most, trips, state, |cx, formals| {
         let next = body(cx, formals[0], &formals[2..])?;
         Ok(std::iter::once(formals[1]).chain(next).collect())
     })
@@ -125,13 +165,14 @@ pub fn iterate_while(
     body: impl FnOnce(&mut Cx<'_, '_>, V, &[V]) -> R<Vec<V>>,
 ) -> R<Vec<V>> {
     let trips = cx.walk.fresh_symbol("trips", 0, most as i64);
+    let most = cx.dim_scalar(Dim::from(most));
     looped(cx, most, trips, state, |cx, formals| body(cx, formals[0], &formals[2..]))
 }
 
 /// A loop whose body gets the number of the round, whether it goes on, and the state.
 fn looped(
     cx: &mut Cx<'_, '_>,
-    most: usize,
+    most: V,
     trips: Dim,
     state: &[V],
     body: impl FnOnce(&mut Cx<'_, '_>, &[V]) -> R<Vec<V>>,
@@ -142,7 +183,7 @@ fn looped(
     let (op, function, loc) = (cx.op, cx.function, cx.loc.clone());
     let region =
         cx.walk.region("body", &types, |walk, formals| body(&mut Cx { walk, op, function, args: vec![], loc }, formals))?;
-    let (most, go) = (cx.dim_scalar(Dim::from(most)), cx.scalar(DType::Bool, 1.0));
+    let go = cx.scalar(DType::Bool, 1.0);
     let id = cx.frame().graph.add_region(region.frame.graph);
     let args: Vec<V> = [most, go].into_iter().chain(state.iter().copied()).chain(region.captures).collect();
     cx.emit_all(Op::Loop(Loop { body: id, state: state.len(), trips }), &args)

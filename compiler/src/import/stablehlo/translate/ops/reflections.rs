@@ -1,5 +1,5 @@
 //! Factorisations by the reflections of Householder, of real and of complex matrices: `geqrf`, `geqp3`, `orgqr`, `ungqr`,
-//! `gehrd`, `sytrd`, `hetrd`. A reflection is `1 - tau v v*` with `v` one at its first row; `v` stands below the diagonal.
+//! `ormqr`, `unmqr`, `gehrd`, `sytrd`, `hetrd`. A reflection is `1 - tau v v*` with `v` one at its first row; `v` stands below the diagonal.
 
 use beiming_ir::ops::Op;
 use beiming_ir::types::{DType, Dim};
@@ -7,10 +7,10 @@ use beiming_ir::types::{DType, Dim};
 use super::super::cx::Cx;
 use super::super::math::{Ex, emit, value};
 use super::super::value::{Val, flatten};
-use super::lapack::{chosen, counted, fine, iterate, letter, put, size, vector};
-use super::numbers::{Z, diagonal, identity, val};
+use super::lapack::{chosen, counted, fine, iterate, letter, put, size, told, vector};
+use super::numbers::{Z, adjoint, diagonal, identity, val};
 use crate::import::build::Build;
-use crate::import::fail::{R, bad_attribute};
+use crate::import::fail::{R, bad_arguments, bad_attribute};
 use crate::import::frame::V;
 
 /// The reflection that leaves of a column only its element in row `first`: that element (a real number), `tau` and `v`.
@@ -153,28 +153,53 @@ pub fn orgqr(cx: &mut Cx<'_, '_>) -> R<Vec<Val>> {
 
 /// `wanted` columns of the product of the reflections below the diagonal of `[rows, given]`.
 pub fn columns(cx: &mut Cx<'_, '_>, a: &[V], taus: &[V], rows: usize, given: usize, wanted: usize) -> R<Vec<V>> {
+    let eye = identity(cx, a, rows, wanted)?;
+    applied(cx, a, taus, eye, (rows, given), false)
+}
+
+/// The product of the reflections below the diagonal of `[rows, given]`, or its adjoint, times `c`: from the last to the first, or
+/// the other way.
+fn applied(cx: &mut Cx<'_, '_>, a: &[V], taus: &[V], c: Vec<V>, (rows, given): (usize, usize), adjoint: bool) -> R<Vec<V>> {
     let (rank, planes) = (cx.rank(a[0]), a.len());
     let k = cx.extent(taus[0], cx.rank(taus[0]) - 1, "the number of reflections")?;
-    let eye = identity(cx, a, rows, wanted)?;
-    if k == 0 || wanted == 0 || rows == 0 {
-        return Ok(eye);
+    let width = cx.extent(c[0], rank - 1, "the number of columns")?;
+    if k == 0 || width == 0 || rows == 0 {
+        return Ok(c);
     }
     let mut flat = cx.shape(taus[0]);
     flat.insert(rank - 2, 1.into());
     let taus = taus.iter().map(|t| cx.reshape(*t, flat.clone())).collect::<R<Vec<V>>>()?;
-    let done = iterate(cx, k, &[eye, a.to_vec(), taus].concat(), |cx, step, state| {
+    let done = iterate(cx, k, &[c, a.to_vec(), taus].concat(), |cx, step, state| {
         let (i, c) = (counted(cx, rows, true), counted(cx, given, false));
         let places = counted(cx, k, false);
-        let j = (k - 1) as f64 - value(step);
+        let j = if adjoint { value(step) } else { (k - 1) as f64 - value(step) };
         let (q, a, taus) = (Z::from(&state[..planes]), Z::from(&state[planes..2 * planes]), Z::from(&state[2 * planes..]));
         let column = a.chosen(cx, &c.eq(&j), rank, 1)?.within(&i.gt(&j));
         let tau = taus.chosen(cx, &places.eq(&j), rank, 1)?;
+        let tau = if adjoint { tau.conj() } else { tau };
         let v = Z { re: i.eq(&j).pick(1.0, column.re), im: column.im };
         let w = v.conj().times(&q).total(cx, rank, 0)?;
         let next = q.minus(&tau.times(&v).times(&w));
         Ok([next.emit(cx)?, state[planes..].to_vec()].concat())
     })?;
     Ok(done[..planes].to_vec())
+}
+
+/// `ormqr`, `unmqr`: a matrix times the product of the reflections or its adjoint, from either side.
+pub fn ormqr(cx: &mut Cx<'_, '_>) -> R<Vec<Val>> {
+    let [a, taus, c] = [0, 1, 2].map(|i| cx.val(i).map(|v| flatten(&[v])));
+    let (a, taus, c) = (a?, taus?, c?);
+    let (own, s) = (cx.dtype(a[0]), size(cx, a[0])?);
+    let (left, transposed) = (told(cx, "left")?, told(cx, "transpose")?);
+    // C Q is the adjoint of Q* C*.
+    let c = if left { c } else { adjoint(cx, &c)? };
+    let rows = cx.extent(c[0], s.rank - 2, "the length of what is reflected")?;
+    if c.len() != a.len() || taus.len() != a.len() || cx.rank(c[0]) != s.rank || rows != s.rows {
+        return bad_arguments("it takes reflections and a matrix of their length, of one kind");
+    }
+    let q = applied(cx, &a, &taus, c, (s.rows, s.columns), transposed == left)?;
+    let q = if left { q } else { adjoint(cx, &q)? };
+    Ok(vec![val(cx, &q, own)?])
 }
 
 /// What similarity by reflections makes of a square matrix: zeros below the first subdiagonal, where the reflections stand, and

@@ -1,5 +1,5 @@
-//! General eigenvalues, `geev`, and complex Schur forms, `gees`: reflections to Hessenberg form, then steps of the QR method
-//! with Wilkinson's shift until the subdiagonal is gone, in complex numbers of 64-bit parts.
+//! General eigenvalues, `geev`, and Schur forms, `gees`: reflections to Hessenberg form, then steps of the QR method with
+//! Wilkinson's shift until the subdiagonal is gone, in complex numbers of 64-bit parts; real forms are those of `real_schur`.
 
 use beiming_ir::ops::{Op, ReduceOp};
 use beiming_ir::types::DType;
@@ -10,7 +10,8 @@ use super::super::math::{Ex, emit, value};
 use super::super::value::{Val, flatten};
 use super::lapack::{chosen, counted, fine, iterate, iterate_while, letter, size, total, widened};
 use super::numbers::{Z, adjoint, identity, product, val};
-use super::reflections;
+use super::standard::Schur;
+use super::{real_schur, reflections, standard};
 use crate::import::build::Build;
 use crate::import::fail::{R, unsupported};
 use crate::import::frame::V;
@@ -28,11 +29,24 @@ fn triangle(cx: &mut Cx<'_, '_>, a: &[V], n: usize) -> R<(Vec<V>, Vec<V>)> {
         a.push(cx.full_like(a[0], 0.0)?);
     }
     let rank = cx.rank(a[0]);
-    let (h, taus) = reflections::hessenberg(cx, &a, n)?;
+    let (h, z) = hessenberg(cx, &a, n)?;
+    if n < 2 {
+        return Ok((h, z));
+    }
+    let state = [h, z].concat();
+    let done = steps(cx, n, rank, &state)?;
     let (i, col) = (counted(cx, n, true), counted(cx, n, false));
+    let t = Z::from(&done[..2]).within(&i.le(&col)).emit(cx)?;
+    Ok((t, done[2..4].to_vec()))
+}
+
+/// The matrix in Hessenberg form that is similar to `a`, and the unitary matrix that makes it so.
+fn hessenberg(cx: &mut Cx<'_, '_>, a: &[V], n: usize) -> R<(Vec<V>, Vec<V>)> {
+    let rank = cx.rank(a[0]);
+    let (h, taus) = reflections::hessenberg(cx, a, n)?;
     // The reflections stand one row lower than those of a triangle: moved up, they are the product's lower right block.
     let z = match n {
-        0 | 1 => identity(cx, &a, n, n)?,
+        0 | 1 => identity(cx, a, n, n)?,
         _ => {
             let axis = rank - 2;
             let block = |cx: &mut Cx<'_, '_>, v: V| {
@@ -41,17 +55,11 @@ fn triangle(cx: &mut Cx<'_, '_>, a: &[V], n: usize) -> R<(Vec<V>, Vec<V>)> {
             };
             let low = h.iter().map(|v| block(cx, *v)).collect::<R<Vec<V>>>()?;
             let q = reflections::columns(cx, &low, &taus, n - 1, n - 1, n - 1)?;
-            framed(cx, &q, &a, n)?
+            framed(cx, &q, a, n)?
         }
     };
-    let h = Z::from(&h).within(&i.le(&col + 1.0)).emit(cx)?;
-    if n < 2 {
-        return Ok((h, z));
-    }
-    let state = [h, z].concat();
-    let done = steps(cx, n, rank, &state)?;
-    let t = Z::from(&done[..2]).within(&i.le(&col)).emit(cx)?;
-    Ok((t, done[2..4].to_vec()))
+    let (i, col) = (counted(cx, n, true), counted(cx, n, false));
+    Ok((Z::from(&h).within(&i.le(&col + 1.0)).emit(cx)?, z))
 }
 
 /// `[[1, 0], [0, q]]`.
@@ -174,19 +182,45 @@ fn rotate(cx: &mut Cx<'_, '_>, n: usize, rank: usize, k: V, state: &[V]) -> R<Ve
     Ok(out)
 }
 
-/// `gees` of a complex matrix: the triangle, the vectors and the eigenvalues. (A real matrix has a form with blocks of two rows.)
+/// `gees`: the triangle (of a real matrix with blocks of two rows), the vectors and the eigenvalues (of a real matrix as two lists).
 pub fn gees(cx: &mut Cx<'_, '_>) -> R<Vec<Val>> {
     let a = flatten(&[cx.val(0)?]);
-    if a.len() == 1 {
-        return unsupported("the real Schur form, with blocks of two rows; ask for output=\"complex\"");
-    }
     if letter(cx, "sort")? != 'N' {
         return unsupported("eigenvalues in an order of the caller's");
     }
     let (own, s) = (cx.dtype(a[0]), size(cx, a[0])?);
+    if a.len() == 1 {
+        let wanted = letter(cx, "mode")? == 'V';
+        let (form, failed) = real(cx, a[0], s.rows, wanted)?;
+        let z = match form.z {
+            Some(z) => val(cx, &[z], own)?,
+            None => fine(cx, 1)?,
+        };
+        let (t, re, im) = (val(cx, &[form.t], own)?, val(cx, &[form.re], own)?, val(cx, &[form.im], own)?);
+        let to = cx.result_dtype(5)?;
+        let failed = cx.cast(failed, to)?;
+        let failed = cx.reshape(failed, cx.static_result(5)?)?;
+        return Ok(vec![t, z, re, im, fine(cx, 4)?, Val::Plain(failed)]);
+    }
     let (t, z) = triangle(cx, &a, s.rows)?;
     let w = eigenvalues(cx, &t, s.rows)?;
     Ok(vec![val(cx, &t, own)?, val(cx, &z, own)?, val(cx, &w, own)?, fine(cx, 3)?, fine(cx, 4)?])
+}
+
+/// The real Schur form of a matrix, in 64 bits, and the number of the row at which each failed, counted from one.
+fn real(cx: &mut Cx<'_, '_>, a: V, n: usize, vectors: bool) -> R<(Schur, V)> {
+    let wide = widened(cx, &[a])?;
+    let (h, z) = hessenberg(cx, &wide, n)?;
+    let z = vectors.then_some(z[0]);
+    if n > 1 {
+        let r = real_schur::reduced(cx, h[0], z, n)?;
+        return Ok((standard::form(cx, &r, n)?, r.failed));
+    }
+    let rank = cx.rank(a);
+    let re = cx.reduce(ReduceOp::Sum, h[0], vec![rank - 1], false)?;
+    let (im, none) = (cx.full_like(re, 0.0)?, cx.scalar(DType::I64, 0.0));
+    let failed = cx.broadcast(none, cx.shape(a)[..rank - 2].to_vec())?;
+    Ok((Schur { t: h[0], z, re, im }, failed))
 }
 
 /// The diagonal: `[.., n]`.

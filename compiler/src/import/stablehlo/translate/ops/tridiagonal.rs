@@ -1,9 +1,10 @@
-//! Tridiagonal systems, `gtsv`: row by row with the larger of two rows as pivot, then back from the last.
+//! Tridiagonal systems, `gtsv` and `tridiagonal_solve_perturbed`: row by row with the larger of two rows as pivot, then back from the last.
 
-use beiming_ir::types::Dim;
+use beiming_ir::ops::ReduceOp;
+use beiming_ir::types::{DType, Dim};
 
 use super::super::cx::Cx;
-use super::super::math::{Ex, value};
+use super::super::math::{Ex, emit, value};
 use super::super::value::{Val, flatten};
 use super::lapack::{Size, counted, fine, iterate, size};
 use super::numbers::{Z, val};
@@ -30,8 +31,40 @@ fn column(cx: &mut Cx<'_, '_>, x: &[V], skip: usize) -> R<Vec<V>> {
         .collect()
 }
 
-/// The diagonals' call order is below (its first element unused), main, above (its last unused), and the right sides.
+/// `gtsv`: the diagonals after elimination and the solutions.
 pub fn gtsv(cx: &mut Cx<'_, '_>) -> R<Vec<Val>> {
+    let mut out = solved(cx, false)?;
+    out.push(fine(cx, 4)?);
+    Ok(out)
+}
+
+/// JAX's own call for systems that may be singular: pivots that are nothing beside the largest element of the triangle are made
+/// that small instead. Its result is the solutions alone.
+pub fn perturbed(cx: &mut Cx<'_, '_>) -> R<Vec<Val>> {
+    Ok(solved(cx, true)?.split_off(3))
+}
+
+/// The pivots `d` of the triangle with the diagonals `all`, none of them nearer to zero than rounding of the largest element.
+fn away_from_zero(cx: &mut Cx<'_, '_>, d: &[V], all: &[Vec<V>]) -> R<Vec<V>> {
+    let (rank, dtype) = (cx.rank(d[0]), cx.dtype(d[0]));
+    let mut most = None;
+    for v in all {
+        let length = emit(cx, &[&Z::from(v).abs()])?[0];
+        let largest = value(cx.reduce(ReduceOp::Max, length, vec![rank - 2], true)?);
+        most = Some(most.map_or_else(|| largest.clone(), |m: Ex| m.max(&largest)));
+    }
+    let d = Z::from(d);
+    let (eps, least) =
+        if dtype == DType::F64 { (f64::EPSILON, f64::MIN_POSITIVE) } else { (f32::EPSILON.into(), f32::MIN_POSITIVE.into()) };
+    let tiny = most.map_or_else(|| d.abs(), |m| (m * eps).max(least));
+    let small = d.abs().lt(&tiny);
+    let re = small.pick(d.re.lt(0.0).pick(-&tiny, &tiny), &d.re);
+    Z { re, im: d.im.map(|im| small.pick(0.0, im)) }.emit(cx)
+}
+
+/// The diagonals after elimination, in the order of the arguments, and the solutions. That order is below (its first element
+/// unused), main, above (its last unused), and the right sides.
+fn solved(cx: &mut Cx<'_, '_>, perturbed: bool) -> R<Vec<Val>> {
     let args: Vec<Vec<V>> = (0..4).map(|i| R::Ok(flatten(&[cx.val(i)?]))).collect::<R<_>>()?;
     let (planes, own) = (args[0].len(), cx.dtype(args[0][0]));
     let Size { rank, rows: n, .. } = size(cx, args[3][0])?;
@@ -40,7 +73,7 @@ pub fn gtsv(cx: &mut Cx<'_, '_>) -> R<Vec<Val>> {
         return bad_arguments("it takes three diagonals and right sides of one kind");
     }
     if n == 0 {
-        return Ok(vec![cx.val(0)?, cx.val(1)?, cx.val(2)?, cx.val(3)?, fine(cx, 4)?]);
+        return Ok(vec![cx.val(0)?, cx.val(1)?, cx.val(2)?, cx.val(3)?]);
     }
     let (dl, d, du) = (column(cx, &args[0], 1)?, column(cx, &args[1], 0)?, column(cx, &args[2], 0)?);
     let du2: Vec<V> = d.iter().map(|v| cx.full_like(*v, 0.0)).collect::<R<_>>()?;
@@ -75,7 +108,12 @@ pub fn gtsv(cx: &mut Cx<'_, '_>) -> R<Vec<Val>> {
         }
         Ok(out)
     };
-    let state = if n == 1 { state } else { iterate(cx, n - 1, &state, forward)? };
+    let mut state = if n == 1 { state } else { iterate(cx, n - 1, &state, forward)? };
+    if perturbed {
+        let upper: Vec<Vec<V>> = (1..4).map(|k| state[k * planes..(k + 1) * planes].to_vec()).collect();
+        let pivots = away_from_zero(cx, &upper[0], &upper)?;
+        state.splice(planes..2 * planes, pivots);
+    }
     let back = |cx: &mut Cx<'_, '_>, step: V, state: &[V]| {
         let i = counted(cx, n, true);
         let k = (n - 1) as f64 - value(step);
@@ -96,6 +134,5 @@ pub fn gtsv(cx: &mut Cx<'_, '_>) -> R<Vec<Val>> {
         out.push(val(cx, &flat, own)?);
     }
     out.push(val(cx, &done[4 * planes..], own)?);
-    out.push(fine(cx, 4)?);
     Ok(out)
 }
