@@ -34,6 +34,9 @@ import numeric  # noqa: F401, adds its cases to those of `functions`
 NETWORK, TRAINING = 1e-4, 2e-2
 TOLERANCE = {"float64": 1e-9, "complex128": 1e-9, "float32": 1e-4, "float16": 1e-2, "bfloat16": 5e-2, "complex64": 1e-4}
 
+# Calls of which JAX does not promise that they stay as they are.
+UNSTABLE = [f"lapack_{t}{r}_ffi" for t, r in [("s", "ormqr"), ("d", "ormqr"), ("c", "unmqr"), ("z", "unmqr")]] + ["tridiagonal_solve_perturbed_ffi"]
+
 
 def planes(x):
     """A complex value is two in the artifact."""
@@ -88,7 +91,8 @@ def attempt(beiming, folder, f, args):
     want = [np.asarray(x) for x in jax.tree.leaves(jitted(*args))]
     text, exported = folder / "m.mlir", folder / "m.jax"
     text.write_text(jitted.lower(*args).as_text())
-    exported.write_bytes(export.export(jitted)(*args).serialize())
+    unstable = [export.DisabledSafetyCheck.custom_call(name) for name in UNSTABLE]
+    exported.write_bytes(export.export(jitted, disabled_checks=unstable)(*args).serialize())
     for form in [text, exported]:
         got, why = run(beiming, folder, form, flat)
         why = why or differs(got, want)

@@ -83,12 +83,13 @@ case("sqrtm", jsl.sqrtm, definite(4))
 
 
 def real_schur(a):
-    """What makes up the form, whether its blocks are in standard form, and it itself but for signs."""
+    """What makes up the form, whether its blocks are in standard form, and in their order the eigenvalues. (Elements are determined but
+    for their signs, and for which of a block's rows comes first: a step more or less before it is taken for converged turns it.)"""
     t, q = jsl.schur(a)
     low, up, d = (jnp.diagonal(t, k, -2, -1) for k in (-1, 1, 0))
     block = low != 0
     standard = ~block | ((d[..., :-1] == d[..., 1:]) & (low * up < 0))
-    return q @ t @ adjoint(q), adjoint(q) @ q, jnp.tril(t, -2), ~(block[..., 1:] & block[..., :-1]), standard, block, jnp.abs(t)
+    return q @ t @ adjoint(q), adjoint(q) @ q, jnp.tril(t, -2), ~(block[..., 1:] & block[..., :-1]), standard, d, low * up * block
 
 
 def companion(n):
@@ -98,10 +99,11 @@ def companion(n):
 
 for n in (1, 2, 3, 5, 8, 33):
     case(f"x64 schur_real_{n}", real_schur, normal(n, n, dtype=np.float64))
-case("schur_real_batch", lambda a: real_schur(a)[:-1], normal(2, 3, 6, 6))
+# In f32 JAX may find the eigenvalues in another order.
+case("schur_real_batch", lambda a: real_schur(a)[:-2], normal(2, 3, 6, 6))
 case("x64 schur_real_batch", real_schur, normal(2, 3, 6, 6, dtype=np.float64))
 case("x64 schur_real_of real eigenvalues", real_schur, np.triu(normal(7, 7, dtype=np.float64), 1) + np.diag(np.arange(7.0)) + 1e-3 * normal(7, 7))
-case("x64 schur_real_of a companion", lambda a: real_schur(a)[:-1], companion(6))
+case("x64 schur_real_of a companion", lambda a: real_schur(a)[:-2], companion(6))
 case("x64 schur_real_of a defective matrix", lambda a: real_schur(a)[:2], np.eye(5, k=1) + np.eye(5))
 case("x64 schur_real_of a triangle", real_schur, np.triu(normal(5, 5, dtype=np.float64)))
 case("rsf2csf", lambda a: (lambda t, q: (q @ t @ adjoint(q), jnp.tril(t, -1)))(*jsl.rsf2csf(*jsl.schur(a))), normal(5, 5))
