@@ -121,6 +121,11 @@ fn judge(f: &Found, chips: &[Chip], loading: Option<&str>) -> Vec<Finding> {
             "the driver is not loaded, or the container was given no device",
         );
     }
+    if f.firmware_fits == Some(false) {
+        let [driver, firmware] = [&f.driver, &f.firmware].map(|v| v.as_deref().unwrap_or_default());
+        let what = format!("firmware {firmware} is none that driver {driver} names as compatible");
+        add(true, what, "install the firmware of the driver's release, or the other way round");
+    }
     if !f.missing_nodes.is_empty() {
         add(true, format!("missing: {}", f.missing_nodes.join(", ")), "give them to the container beside /dev/davinci*");
     }
@@ -178,7 +183,7 @@ fn text(f: &Found, chips: &[Chip], targets: &[String], findings: &[Finding]) -> 
         ("CPU", format!("{}, {}, {} cores, vectors of {} bits", h.cpu, h.arch, h.cores, h.vector_bits)),
         ("memory", format!("{} MiB, {} NUMA nodes, huge pages: {}", h.memory_mib, h.numa_nodes, h.huge_pages)),
         ("driver", or(&f.driver)),
-        ("firmware", or(&f.firmware)),
+        ("firmware", or(&f.firmware) + if f.firmware_fits == Some(true) { ", which the driver names as compatible" } else { "" }),
         ("npu-smi", f.npu_smi.as_ref().map_or("not found".into(), |p| p.display().to_string())),
         (
             "device nodes",
@@ -299,6 +304,35 @@ mod tests {
         let dir = root(&[DRIVER]);
         let found = look(dir.path(), Some("/nowhere".into()), None);
         assert!(judge(&found, &[], None).iter().any(|f| f.what.contains("ASCEND_HOME_PATH names /nowhere")));
+    }
+
+    /// The driver's file names the firmware that it works with.
+    #[test]
+    fn driver_and_firmware() {
+        let toolkit = ("usr/local/Ascend/cann/lib64/libascendcl.so", "");
+        for (ranges, version, fits) in [
+            ("[7.0.0,7.2.99]", "7.1.0.11.220", Some(true)),
+            ("[6.4.0,6.4.99],[7.0.0,7.7.99]", "7.7.0.1.231", Some(true)),
+            ("[6.4.0,6.4.99],[7.0.0,7.7.99]", "6.4.12.1.241", Some(true)),
+            ("[6.4.0,6.4.99],[7.0.0,7.7.99]", "7.8.0.1.1", Some(false)),
+            ("[7.0.0,7.2.99]", "6.3.0", Some(false)),
+            ("[V100R001C13],[V100R001C15]", "7.1.0", None),
+            ("[7.0.0,7.2.99]", "unknown", None),
+        ] {
+            let driver = format!("Version=24.1.rc1\nascendhal_version=7.35.19\ncompatible_version_fw={ranges}\n");
+            let firmware = format!("Version={version}\nfirmware_version=1.0\n");
+            let mut files = vec![
+                ("usr/local/Ascend/driver/version.info", driver.as_str()),
+                ("usr/local/Ascend/firmware/version.info", firmware.as_str()),
+                toolkit,
+            ];
+            files.extend(NODES);
+            let (found, problems) = problems(&files);
+            assert_eq!(found.firmware_fits, fits, "{ranges} {version}");
+            let says = problems.iter().any(|p| p.contains("is none that driver 24.1.rc1 names as compatible"));
+            assert_eq!((says, problems.len()), (fits == Some(false), usize::from(fits == Some(false))), "{problems:?}");
+            assert_eq!(text(&found, &[], &[], &[]).contains("which the driver names as compatible"), fits == Some(true));
+        }
     }
 
     #[test]

@@ -67,6 +67,8 @@ pub struct Found {
     pub driver: Option<String>,
     /// Version of the firmware.
     pub firmware: Option<String>,
+    /// Whether that is a version which the driver says that it works with; `None` where their files do not say.
+    pub firmware_fits: Option<bool>,
     /// `npu-smi`.
     pub npu_smi: Option<PathBuf>,
     /// Device nodes of the chips, by number.
@@ -144,6 +146,8 @@ pub fn look(root: &Path, home: Option<PathBuf>, path: Option<&str>) -> Found {
     Found {
         host: host(root),
         driver: version("driver"),
+        firmware_fits: version("firmware")
+            .and_then(|v| within(&v, &value(&ascend.join("driver/version.info"), "compatible_version_fw")?)),
         firmware: version("firmware"),
         npu_smi,
         missing_nodes: missing.collect(),
@@ -152,6 +156,18 @@ pub fn look(root: &Path, home: Option<PathBuf>, path: Option<&str>) -> Found {
         home,
         toolkits,
     }
+}
+
+/// Whether a version lies in one of `[first,last],[first,last]`; `None` where something is no version.
+fn within(version: &str, ranges: &str) -> Option<bool> {
+    let parts = |v: &str| v.trim().split('.').map(|p| p.parse::<u32>().ok()).collect::<Option<Vec<u32>>>();
+    let version = parts(version)?;
+    let mut found = false;
+    for range in ranges.split("],") {
+        let (first, last) = range.trim().trim_matches(['[', ']']).split_once(',')?;
+        found |= (parts(first)?..=parts(last)?).contains(&version);
+    }
+    Some(found)
 }
 
 fn host(root: &Path) -> Host {
