@@ -1,5 +1,7 @@
 //! The command line as users meet it: processes, files, exit codes.
 
+#[path = "cli/ascend.rs"]
+mod ascend;
 #[allow(dead_code)]
 #[path = "onnx/build.rs"]
 mod build;

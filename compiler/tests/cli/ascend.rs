@@ -1,0 +1,87 @@
+//! Projects for Ascend: the same files, byte for byte, from every process that writes one.
+
+use std::collections::BTreeMap;
+use std::path::{Path, PathBuf};
+
+use beiming_ir::target::npu::ASCEND_TARGETS;
+
+use super::{Place, text};
+
+/// Rows that are normalised between two products, with what is elementwise around them, a transposition and rows by index: each
+/// family of kernels, and a value that is read twice.
+const BLOCK: &str = r#"
+graph "block" {
+  %0 = input "x" : f32[21, 40]
+  %1 = input "ids" : i64[5]
+  %2 = Constant(0) : f32[40, 32]
+  %3 = MatMul(out:"f32") %0, %2 : f32[21, 32]
+  %4 = Softmax(axis:1, log:false) %3 : f32[21, 32]
+  %5 = Unary(Exp) %3 : f32[21, 32]
+  %6 = Binary(Add) %4, %5 : f32[21, 32]
+  %7 = Transpose(perm:[1, 0]) %6 : f32[32, 21]
+  %8 = Gather(axis:0) %7, %1 : f32[5, 21]
+  output "rows" %8
+  output "sum" %6
+  const 0 : f32[40, 32] = [WEIGHTS]
+}
+"#;
+
+/// All files below a folder, by their path in it.
+fn tree(root: &Path) -> BTreeMap<PathBuf, Vec<u8>> {
+    let (mut files, mut folders) = (BTreeMap::new(), vec![root.to_path_buf()]);
+    while let Some(folder) = folders.pop() {
+        for entry in std::fs::read_dir(&folder).expect("a folder") {
+            let path = entry.expect("an entry").path();
+            if path.is_dir() {
+                folders.push(path);
+            } else {
+                let bytes = std::fs::read(&path).expect("a file");
+                files.insert(path.strip_prefix(root).expect("below it").to_path_buf(), bytes);
+            }
+        }
+    }
+    files
+}
+
+/// Compiles a model twice, in processes of their own, and compares what they have written.
+fn twice(p: &Place, model: &str, options: &[&str], target: &str) {
+    let [a, b] = ["a", "b"].map(|out| {
+        let _ = std::fs::remove_dir_all(p.path(out));
+        p.ok(&[&["compile", model, "--target", target, "-o", &format!("{out}/")], options].concat());
+        tree(&p.path(out))
+    });
+    assert!(a.keys().any(|f| f.starts_with("kernels")), "{model} for {target}: {:?}", a.keys());
+    assert_eq!(a.keys().collect::<Vec<_>>(), b.keys().collect::<Vec<_>>(), "{model} for {target}");
+    for (path, bytes) in &a {
+        assert!(b[path] == *bytes, "{model} for {target}: {} differs: {}", path.display(), text(&b[path]));
+    }
+}
+
+#[test]
+fn the_same_project_from_two_processes() {
+    let p = Place::new();
+    let weights: Vec<String> = (0..1280).map(|i| format!("{:?}", f64::from(i % 37) / 16.0 - 1.0)).collect();
+    p.write("block.txt", BLOCK.replace("WEIGHTS", &weights.join(", ")).as_bytes());
+    for target in ASCEND_TARGETS {
+        twice(&p, "block.txt", &[], target);
+    }
+}
+
+/// `BEIMING_MODELS` names the folder of the models.
+#[test]
+fn the_same_project_of_real_models() {
+    let models = std::env::var_os("BEIMING_MODELS")
+        .map_or_else(|| PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("../build/models"), PathBuf::from);
+    let p = Place::new();
+    for (name, shape) in [("magika", "bytes:1x2048"), ("ppocr_cls", "x:1x3x48x192")] {
+        let model = models.join(format!("{name}.onnx"));
+        if !model.is_file() {
+            println!("NOT RUN: the project of {name} twice; `make setup` brings the model");
+            continue;
+        }
+        let model = model.to_string_lossy().into_owned();
+        for target in ASCEND_TARGETS {
+            twice(&p, &model, &["--shape", shape], target);
+        }
+    }
+}
