@@ -5,7 +5,7 @@ use std::path::Path;
 
 use beiming_cpu::Code;
 use beiming_ir::kernel::Access;
-use beiming_ir::ops::Op;
+use beiming_ir::ops::{DimRule, Op};
 use beiming_ir::plan::{Place, Plan, Program, Side, SlotId, Step, Subnormals};
 use beiming_ir::target::Target;
 use beiming_ir::types::Dim;
@@ -211,6 +211,14 @@ fn host_op(op: &Op) -> Result<manifest::HostOp, WriteError> {
         Op::TopK(t) => manifest::HostOp::TopK { k: t.k.to_string(), axis: t.axis as u32, largest: t.largest },
         Op::Nms(n) => manifest::HostOp::Nms { center: n.center, count: n.count.to_string() },
         Op::NonZero { count } => manifest::HostOp::NonZero { count: count.to_string() },
+        Op::ReadDims(p) => manifest::HostOp::ReadDims {
+            dims: texts(&p.dims),
+            rule: match p.rule {
+                DimRule::Bind => manifest::DimRule::Bind,
+                DimRule::Equal => manifest::DimRule::Equal,
+                DimRule::AtMost => manifest::DimRule::AtMost,
+            },
+        },
         op => return Err(WriteError::Program(format!("`{}` is no algorithm of the runtime", op.name()))),
     })
 }

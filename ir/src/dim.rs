@@ -301,7 +301,11 @@ impl Dim {
         let mut sum = Range { lo: 0, hi: 0 };
         for (atoms, c) in &p.terms {
             let mut prod = Range { lo: *c, hi: *c };
-            for a in atoms {
+            let (whole, rest) = quotients(atoms, symbols);
+            for r in whole {
+                prod = prod.combine(r, i64::saturating_mul);
+            }
+            for a in rest {
                 let r = match a {
                     Atom::Sym(n) => symbols.range(n),
                     Atom::FloorDiv(x, y) => x.range(symbols).floor_div(y.range(symbols)),
@@ -334,6 +338,24 @@ impl Dim {
             (same.terms().len() < p.terms.len() + usize::from(matches!(a, Dim::Expr(_)))).then_some(same)
         })
     }
+}
+
+/// Bounds of the factors of a term that are `y * floor(x / y)`, which is at most `x` however large `y` is, and the other factors.
+fn quotients<'a>(atoms: &'a [Atom], symbols: &Symbols) -> (Vec<Range>, Vec<&'a Atom>) {
+    let mut rest: Vec<&Atom> = atoms.iter().collect();
+    let mut whole = vec![];
+    for a in atoms {
+        let Atom::FloorDiv(x, Dim::Expr(y)) = a else { continue };
+        let [(factors, 1)] = y.terms.as_slice() else { continue };
+        let (divisor, most) = (Dim::Expr(y.clone()).range(symbols), x.range(symbols));
+        let mut left = rest.clone();
+        let mut take = |f: &Atom| left.iter().position(|g| *g == f).map(|i| left.remove(i)).is_some();
+        if divisor.lo >= 0 && most.lo >= 0 && take(a) && factors.iter().all(take) {
+            whole.push(Range { lo: 0, hi: most.hi });
+            rest = left;
+        }
+    }
+    (whole, rest)
 }
 
 impl Range {

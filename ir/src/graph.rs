@@ -105,7 +105,7 @@ pub struct Graph {
     /// Name, for messages only.
     pub name: Arc<str>,
     /// Ranges of the symbols in the types. The extents of the inputs give their values; see [`Graph::valued_symbols`] for
-    /// those of which no extent does.
+    /// those of which no extent does, and [`Op::binds`] for those that nodes give values to.
     pub symbols: Symbols,
     /// Inputs in order; each is a value defined by `Def::Input`.
     pub inputs: Vec<ValueId>,

@@ -101,7 +101,7 @@ pub enum Subnormals {
 /// The calls of a model.
 #[derive(Clone, PartialEq, Debug, Default)]
 pub struct Plan {
-    /// Ranges of the symbols. Those that are an extent of an input are bound from it; the others by `Step::ReadDim`.
+    /// Ranges of the symbols. Those that are an extent of an input are bound from it; the others by `Step::ReadDim` and by a host step's `ReadDims`.
     pub symbols: Symbols,
     /// Inputs.
     pub inputs: Vec<Port>,
@@ -143,7 +143,7 @@ impl Side {
 pub enum Step {
     /// Calls a kernel.
     Launch(Launch),
-    /// Runs a data-dependent algorithm (`TopK`, `Nms`, `NonZero`) in the runtime. Arguments, then results.
+    /// Runs a data-dependent algorithm (`TopK`, `Nms`, `NonZero`) in the runtime, or `ReadDims`, whose symbols have their values from there on. Arguments, then results.
     Host {
         /// The graph's op.
         op: Op,

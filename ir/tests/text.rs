@@ -77,6 +77,8 @@ fn every_op() -> Vec<Op> {
         Op::TopK(TopK { k: dim("N"), axis: 1, largest: true }),
         Op::Nms(Nms { center: false, count: dim("boxes") }),
         Op::NonZero { count: dim("`non zero`") },
+        Op::ReadDims(ReadDims { dims: vec![dim("`an extent`"), dim("s")], rule: DimRule::Bind }),
+        Op::ReadDims(ReadDims { dims: vec![dim("2*N")], rule: DimRule::AtMost }),
         Op::Lstm(Lstm { direction: Direction::Bidirectional, hidden: 8, clip: Some(1.5.into()), input_forget: true }),
         Op::Gru(Gru { direction: Direction::Reverse, hidden: 8, clip: None, linear_before_reset: true }),
         Op::GatherWindow(GatherWindow { dims: window_dims(), sizes: dims(), sorted: true }),
@@ -201,6 +203,7 @@ fn variant(op: &Op) -> u32 {
         Op::SortBy { .. } => 44,
         Op::Collective(_) => 45,
         Op::Channel(_) => 46,
+        Op::ReadDims(_) => 47,
     }
 }
 
@@ -241,7 +244,7 @@ fn every_op_round_trips() {
         let loc = Loc { op: name, ..Loc::default() };
         g.push_typed(op, vec![x, x], vec![TensorType::scalar(DType::F32), TensorType::known(DType::Bool, &[0])], loc);
     }
-    assert_eq!(seen.len(), 47, "an example of every variant");
+    assert_eq!(seen.len(), 48, "an example of every variant");
     let text = round_trips(&g);
     assert!(text.contains("Conv(strides:[1,2],dilations:[1,1],pads:[(0,-1),(3,3)],groups:4) %0, %0 : f32[], bool[0]"), "{text}");
 }

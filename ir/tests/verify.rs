@@ -92,6 +92,40 @@ fn graphs() {
     );
 }
 
+const READS: &str = "\
+graph \"count\" {
+  dim s = 0..8
+  %0 = input \"n\" : i64[1]
+  %1 = ReadDims(dims:[\"s\"],rule:Bind) %0 : i64[1]
+  %2 = Iota(dtype:\"i64\",shape:[\"s\"],axis:0) : i64[s]
+  %3 = ReadDims(dims:[\"8\"],rule:AtMost) %1 : i64[1]
+  output \"y\" %2
+}
+";
+
+#[test]
+fn extents_read_off_values() {
+    let g = parse_graph(READS, &[]).unwrap();
+    assert_eq!(print_graph(&g, Constants::Inline), READS);
+    let first = "  %1 = ReadDims(dims:[\"s\"],rule:Bind) %0 : i64[1]\n";
+    let early = format!("  %1 = Iota(dtype:\"i64\",shape:[\"s\"],axis:0) : i64[s]\n{}", first.replace("%1", "%2"));
+    let iota = "  %2 = Iota(dtype:\"i64\",shape:[\"s\"],axis:0) : i64[s]\n";
+    let swapped = changed(&changed(READS, first, &early), iota, "").replace("AtMost) %1", "AtMost) %2");
+    let got = graph_findings(&swapped);
+    assert!(got.contains("node 0 `iota`: uses the symbol `s`, which is read off a value only later"), "{got}");
+    table(
+        READS,
+        graph_findings,
+        &[
+            ("dims:[\"8\"],rule:AtMost", "dims:[\"s\"],rule:Bind", "the symbol `s` is read off two values"),
+            ("dims:[\"s\"],rule:Bind", "dims:[\"2*s\"],rule:Bind", "`2*s` is no symbol, and gets no value"),
+            ("\"n\" : i64[1]", "\"n\" : i64[s]", "the symbol `s` is read off a value, and is an extent of an input"),
+            ("\"n\" : i64[1]", "\"n\" : i32[1]", "takes i64[1], one element a dimension, got i32[1]"),
+            ("dim s = 0..8", "dim s = -8..8", "the range -8..8 of symbol `s` is not one of extents"),
+        ],
+    );
+}
+
 #[test]
 fn graphs_that_no_text_can_say() {
     let f32s = TensorType::known(DType::F32, &[2]);
@@ -390,6 +424,11 @@ fn programs() {
                 "host NonZero(count:\"K\") (s9)",
                 "host NonZero(count:\"K\") (s5)",
                 "results are i64[1, K], i64[]; the op gives i64[2, K], i64[]",
+            ),
+            (
+                "bind K = s11",
+                "host ReadDims(dims:[\"K\"],rule:Bind) (s11) -> (s11) @ \"read\"",
+                "step 3 (read): takes i64[1], one element a dimension, got i64[]",
             ),
             ("bind K = s11", "bind K = s7", "step 3: the value of a symbol is bool[] (slot s7), not i64[]"),
             ("  copy s6 -> s2\n  loop", "  copy s4 -> s2\n  loop", "step 4: copies f32[3] to f32[N, 3], which has another size"),

@@ -297,7 +297,7 @@ impl CostModel<'_> {
                 c.flops += 2.0 * rows * weights;
                 c.transcendental += 5.0 * n;
             }
-            Op::TopK(_) | Op::Nms(_) | Op::NonZero { .. } | Op::Scatter(_) => c.scalar += first,
+            Op::TopK(_) | Op::Nms(_) | Op::NonZero { .. } | Op::ReadDims(_) | Op::Scatter(_) => c.scalar += first,
             Op::ReduceWith { .. } => c.scalar += first,
             Op::ScatterWindow(_) => c.scalar += inputs.last().map_or(0.0, |u| self.numel(u)),
             Op::WindowReduce(p) => c.scalar += n * p.window.iter().product::<usize>() as f64,

@@ -99,7 +99,17 @@ pub(crate) fn users(graph: &Graph) -> Vec<Users> {
 }
 
 fn can_fold(op: &Op) -> bool {
-    !matches!(op, Op::Constant(_) | Op::If(_) | Op::Loop(_) | Op::Nms(_) | Op::NonZero { .. } | Op::Fused(_) | Op::Tiled { .. })
+    !matches!(
+        op,
+        Op::Constant(_)
+            | Op::If(_)
+            | Op::Loop(_)
+            | Op::Nms(_)
+            | Op::NonZero { .. }
+            | Op::ReadDims(_)
+            | Op::Fused(_)
+            | Op::Tiled { .. }
+    )
 }
 
 /// Element operations of a node, roughly; `None` where it is not known.

@@ -3,7 +3,7 @@
 
 use beiming_ir::eval;
 use beiming_ir::graph::{Graph, Loc, ValueId};
-use beiming_ir::ops::{BinaryOp, Conv, NormKind, Op, ReduceOp, UnaryOp};
+use beiming_ir::ops::{BinaryOp, Conv, DimRule, NormKind, Op, ReadDims, ReduceOp, UnaryOp};
 use beiming_ir::target::Target;
 use beiming_ir::tensor::{Num, Tensor};
 use beiming_ir::types::{DType, Dim, Symbols, TensorType};
@@ -438,4 +438,44 @@ fn symbolic_layer_norm_is_one_kernel() {
     let g = b.done(z);
     let (h, report) = run(&g);
     assert_eq!(kernels(&h), ["tanh", "layer_norm+mul+add+add"], "{report}");
+}
+
+/// Symbols that nodes give values to stand in types and payloads that do not depend on those nodes otherwise.
+#[test]
+fn what_tells_extents_stays_and_stays_first() {
+    let mut symbols = Symbols::default();
+    symbols.declare("s", 0, 9);
+    symbols.declare("found", 0, 6);
+    let mut b = Build { g: Graph::new("test", symbols), rng: Gen::new(7) };
+    let x = b.input(&[6]);
+    let n = b.g.add_input("n", TensorType::known(DType::I64, &[1]));
+    let sym = |name: &str| vec![Dim::sym(name)];
+    b.op(Op::NonZero { count: Dim::sym("found") }, &[x]);
+    let one = b.scalar(1.0);
+    let ones = b.op(Op::Broadcast { shape: sym("found") }, &[one]);
+    let m = b.op(Op::Binary(BinaryOp::Add), &[n, n]);
+    b.op(Op::ReadDims(ReadDims { dims: sym("s"), rule: DimRule::Bind }), &[m]);
+    b.op(Op::ReadDims(ReadDims { dims: vec![8.into()], rule: DimRule::AtMost }), &[m]);
+    let count = b.op(Op::Iota { dtype: DType::F32, shape: sym("s"), axis: 0 }, &[]);
+    let e = b.unary(UnaryOp::Exp, count);
+    let sum = b.op(Op::Reduce { op: ReduceOp::Sum, axes: vec![0], keep: false }, &[e]);
+    let all = b.binary(BinaryOp::Add, ones, sum);
+    b.g.add_output("all", all);
+    b.g.add_output("e", e);
+    let g = beiming_ir::verify::graph(b.g).unwrap().into_inner();
+    let (o, _) = optimize(g.clone(), &Target::x86_64_v4(), &OptimizeOptions::default()).unwrap();
+    let o = beiming_ir::verify::graph(o).unwrap().into_inner();
+    assert_eq!(o.nodes().iter().filter(|n| matches!(n.op, Op::ReadDims(_))).count(), 2);
+    let x = Tensor::f32(&[6], &[0.0, 1.0, 0.0, 2.0, 3.0, 0.0]);
+    for n in 0..=4i64 {
+        let inputs = [x.clone(), Tensor::i64(&[1], &[n])];
+        let (want, got) = (eval::graph(&g, &inputs).unwrap(), eval::graph(&o, &inputs).unwrap());
+        assert_eq!((want[0].shape.as_slice(), want[1].shape.as_slice()), (&[3][..], &[2 * n as usize][..]));
+        for (w, g) in want.iter().zip(&got) {
+            let (w, g) = (w.to_f64(), g.to_f64());
+            assert!(w.len() == g.len() && w.iter().zip(&g).all(|(a, b)| (a - b).abs() <= 1e-5 * a.abs()), "{w:?} {g:?}");
+        }
+    }
+    let e = eval::graph(&o, &[x, Tensor::i64(&[1], &[5])]).unwrap_err().to_string();
+    assert!(e.contains("`s` is 10"), "{e}");
 }

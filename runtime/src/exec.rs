@@ -245,6 +245,27 @@ impl Exec<'_, '_> {
                 host::write_coordinates(&shape, &found, extent, out);
                 self.write_i64(results[1], found.len() as i64)
             }
+            host::Op::ReadDims { dims } => {
+                self.disjoint(args, results, name)?;
+                // SAFETY: the results do not overlap the argument.
+                let out = unsafe { self.i64s_mut(results[0], name)? };
+                // SAFETY: as above; the argument is only read.
+                let given = unsafe { self.i64s_mut(args[0], name)? };
+                if given.len() != dims.len() || out.len() != dims.len() {
+                    return Err(fail(format!("{} elements for {} dimensions", given.len(), dims.len())));
+                }
+                out.copy_from_slice(given);
+                for (i, (d, &got)) in dims.iter().zip(out.iter()).enumerate() {
+                    match *d {
+                        host::Against::Symbol(s) => self.bind(s, got, name)?,
+                        host::Against::Equal(e) | host::Against::AtMost(e) => {
+                            let breach = d.breach(i, got, program.dims.text(e), self.dim(e, name)?);
+                            breach.map_or(Ok(()), |why| Err(fail(why)))?;
+                        }
+                    }
+                }
+                Ok(())
+            }
             host::Op::Nms { center, count } => {
                 let (boxes, scores) = (self.shape(args[0], name)?, self.shape(args[1], name)?);
                 let (max_out, iou, score) = (self.read_i64(args[2])?, self.read_f32(args[3])?, self.read_f32(args[4])?);

@@ -325,6 +325,9 @@ impl Builder<'_> {
                     }
                     m::HostOp::Nms { center, count } => host::Op::Nms { center: *center, count: self.count(count)? },
                     m::HostOp::NonZero { count } => host::Op::NonZero { count: self.count(count)? },
+                    m::HostOp::ReadDims { dims, rule } => {
+                        host::Op::ReadDims { dims: dims.iter().map(|d| self.against(d, *rule)).collect::<Result<_>>()? }
+                    }
                 };
                 let types = |ids: &[SlotId], write: bool| -> Result<Vec<(DType, usize)>> {
                     ids.iter().map(|&i| access(slots, i, write, name).map(|s| (s.dtype, s.shape.len()))).collect()
@@ -381,6 +384,22 @@ impl Builder<'_> {
                 host::Count::Symbol(s)
             }
             None => host::Count::Extent,
+        })
+    }
+
+    /// What an element that is read is held against; a symbol becomes one that this step binds.
+    fn against(&mut self, text: &str, rule: m::DimRule) -> Result<host::Against> {
+        let d = self.dim(text)?;
+        Ok(match rule {
+            m::DimRule::Equal => host::Against::Equal(d),
+            m::DimRule::AtMost => host::Against::AtMost(d),
+            m::DimRule::Bind => match self.dims.bare(d) {
+                Some(s) => {
+                    self.late.insert(s);
+                    host::Against::Symbol(s)
+                }
+                None => return bad(format!("`{text}` is no symbol, and gets no value")),
+            },
         })
     }
 

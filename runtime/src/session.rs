@@ -336,7 +336,13 @@ impl State {
         }
         if self.values.bind(&program.dims, s, value) {
             for &slot in &program.slots_of[s as usize] {
-                self.size(program, slot)?;
+                self.size(program, slot).map_err(|e| match e {
+                    Error::Run { step: buffer, what } => {
+                        let name = &program.dims.symbols()[s as usize];
+                        Error::run(step, format!("`{name}` is {value}: {buffer}: {what}"))
+                    }
+                    other => other,
+                })?;
             }
         }
         Ok(())
@@ -400,7 +406,11 @@ pub(crate) fn byte_size(shape: impl Iterator<Item = Option<i64>>, element: usize
 }
 
 fn range_text(lo: i64, hi: i64) -> String {
-    if hi == i64::MAX { format!("{lo} and more") } else { format!("{lo} to {hi}") }
+    match hi {
+        i64::MAX => format!("{lo} and more"),
+        hi if hi == lo => format!("only {lo}"),
+        hi => format!("{lo} to {hi}"),
+    }
 }
 
 fn type_pair(program: &Program, slot: SlotId, v: &TensorView<'_>) -> String {

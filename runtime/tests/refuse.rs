@@ -192,6 +192,59 @@ fn values_at_run_time() {
 }
 
 #[test]
+fn extents_that_values_tell() {
+    let mut m = Model::new();
+    m.symbol("S", 0, 5);
+    m.symbol("T", 0, i64::MAX);
+    let n = m.input("n", "i64[2]");
+    let kept = m.arena("i64[2]", 16);
+    let (y, z) = (m.output("y", "i64[S]"), m.output("z", "i64[T]"));
+    let read = |dims: &[&str], rule: &str| {
+        let op = json!({"read_dims": {"dims": dims, "rule": rule}});
+        json!({"host": {"op": op, "args": [n], "results": [kept], "name": "Range told"}})
+    };
+    let bind = read(&["S", "T"], "bind");
+    let base = m.manifest.clone();
+    let _ = (y, z);
+    for (steps, n, expected) in [
+        (vec![bind.clone()], [5, 3], ""),
+        (vec![bind.clone()], [0, 0], ""),
+        (vec![bind.clone()], [6, 3], "Range told: `S` is 6, allowed are 0 to 5"),
+        (vec![bind.clone()], [-1, 3], "Range told: `S` is -1, allowed are 0 to 5"),
+        (vec![bind.clone()], [5, -3], "Range told: `T` is -3, allowed are 0 and more"),
+        (vec![bind.clone()], [5, i64::MAX], "larger than memory"),
+        // No machine has the address space.
+        (vec![bind.clone()], [5, 1 << 58], "cannot allocate"),
+        (vec![bind.clone(), read(&["5", "S - 2"], "equal")], [5, 3], ""),
+        (vec![bind.clone(), read(&["5", "S - 2"], "equal")], [5, 4], "extent 1 is 4 at run time, expected S - 2, which is 3"),
+        (vec![bind.clone(), read(&["4", "3"], "equal")], [5, 3], "extent 0 is 5 at run time, expected 4"),
+        (vec![bind.clone(), read(&["5", "S"], "at_most")], [5, 3], ""),
+        (
+            vec![bind.clone(), read(&["5", "S"], "at_most")],
+            [1, 3],
+            "position 1 is 3 at run time, at most S, which is 1, is allowed",
+        ),
+        (vec![read(&["S"], "bind")], [5, 3], "no step binds the symbol `T`"),
+        (vec![read(&["S", "2*T"], "bind")], [5, 3], "`2*T` is no symbol"),
+    ] {
+        let mut m = Model { manifest: base.clone(), weights: vec![], sources: vec![] };
+        m.manifest["steps"] = json!(steps);
+        if expected.contains("symbol") {
+            assert!(refused(&m.bytes()).to_string().contains(expected));
+            continue;
+        }
+        let mut s = m.session(1);
+        // Twice: what the first run learned must not leak into the second.
+        for _ in 0..2 {
+            match s.run(&[("n", TensorView::new(&[2], &n))]) {
+                Ok(out) => assert!(expected.is_empty() && (out[0].shape(), out[1].shape()) == (&n[..1], &n[1..]), "{expected}"),
+                Err(e) => assert!(!expected.is_empty() && e.to_string().contains(expected), "{e}\nexpected: {expected}"),
+            }
+        }
+    }
+}
+
+#[test]
 fn machines_and_code() {
     let mut m = affine();
     let other = if cfg!(target_arch = "x86_64") { "aarch64" } else { "x86_64" };

@@ -83,7 +83,10 @@ impl Failure {
 /// What cannot be lowered: nodes in one diagnostic, the plan as a whole in one of its own.
 fn lower(model: &Path, e: &LowerErrors) -> Failure {
     let (plan, nodes): (Vec<_>, Vec<_>) = e.0.iter().partition(|x| x.op == "plan");
-    let whole = |x: &&LowerError| Diagnostic::error("E0604", format!("no plan for {}: {}", x.target, x.why)).in_file(model);
+    let whole = |x: &&LowerError| {
+        let at = Place { file: model.display().to_string(), wants: x.wants.clone(), ..Place::default() };
+        Diagnostic::error("E0604", format!("no plan for {}: {}", x.target, x.why)).at(at)
+    };
     let mut diagnostics: Vec<Diagnostic> = plan.iter().map(whole).collect();
     if let Some(first) = nodes.first() {
         let what = count(nodes.len(), "operation");

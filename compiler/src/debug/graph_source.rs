@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 use beiming_ir::eval::Dims;
-use beiming_ir::graph::{Graph, Loc, Node, NodeId, ValueId};
+use beiming_ir::graph::{Graph, Loc, NodeId, ValueId};
 use beiming_ir::ops::Op;
 use beiming_ir::types::{Dim, Symbols, TensorType};
 
@@ -193,13 +193,7 @@ fn is_axis(g: &Graph, s: &str) -> bool {
 
 /// Symbols that ops of the graph give values to while it runs.
 fn made_symbols(g: &Graph) -> BTreeSet<Arc<str>> {
-    let of = |n: &Node| match &n.op {
-        Op::NonZero { count } => count.symbols(),
-        Op::Nms(p) => p.count.symbols(),
-        Op::Loop(p) => p.trips.symbols(),
-        _ => vec![],
-    };
-    g.nodes().iter().flat_map(of).collect()
+    g.nodes().iter().flat_map(|n| n.op.binds()).collect()
 }
 
 /// Symbols in types and payloads.

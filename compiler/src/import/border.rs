@@ -17,6 +17,8 @@ pub struct Settled {
     pub values: Vec<(usize, Tensor)>,
     /// Ranges of the symbols in the types of the others.
     pub symbols: Symbols,
+    /// Ranges for dimensions that no input has and that the import may yet make: extents that only the run knows.
+    pub made: BTreeMap<String, Range>,
 }
 
 /// Range of the symbol `name`, which the user may give.
@@ -35,7 +37,8 @@ pub fn settle(
     valued: &[&str],
     errors: &mut Vec<ModelError>,
 ) -> Settled {
-    if let Err(mut e) = apply(inputs, options, valued) {
+    let mut made = BTreeMap::new();
+    if let Err(mut e) = apply(inputs, options, valued, &mut made) {
         errors.append(&mut e);
     }
     let mut values = vec![];
@@ -58,7 +61,7 @@ pub fn settle(
         let r = range(&name, options);
         symbols.declare(&name, r.lo, r.hi);
     }
-    Settled { values, symbols }
+    Settled { values, symbols, made }
 }
 
 /// Position of the input `name`, which `t` fits.
@@ -93,8 +96,24 @@ fn value(inputs: &[(&str, TensorType)], name: &str, numbers: &[f64]) -> Result<(
     Ok((i, Tensor::build(ty.dtype, &shape, num)))
 }
 
+/// Whether a dimension may be one that an import makes: those end in a number.
+fn may_be_made(name: &str) -> bool {
+    let number = |n: &str| !n.is_empty() && n.bytes().all(|b| b.is_ascii_digit());
+    name.rsplit_once('_').is_some_and(|(stem, n)| !stem.is_empty() && number(n))
+}
+
+/// What is said of dimensions that the import has not made.
+pub fn not_made(left: &BTreeMap<String, Range>) -> Vec<ModelError> {
+    left.keys().map(|n| ModelError::new(Code::Option, format!("the model has no dimension `{}`", Clean(n)))).collect()
+}
+
 /// Puts the user's shapes and dimensions in.
-fn apply(inputs: &mut [(&str, TensorType)], options: &ImportOptions, valued: &[&str]) -> Result<(), Vec<ModelError>> {
+fn apply(
+    inputs: &mut [(&str, TensorType)],
+    options: &ImportOptions,
+    valued: &[&str],
+    made: &mut BTreeMap<String, Range>,
+) -> Result<(), Vec<ModelError>> {
     let mut errors = vec![];
     let mut values: BTreeMap<String, Dim> = BTreeMap::new();
     for (name, d) in &options.dims {
@@ -145,7 +164,11 @@ fn apply(inputs: &mut [(&str, TensorType)], options: &ImportOptions, valued: &[&
             }
         }
     }
-    for name in options.dims.keys().filter(|n| !met.contains(*n)) {
+    for (name, d) in options.dims.iter().filter(|(n, _)| !met.contains(*n)) {
+        if let (DimOverride::Range(lo, hi), true) = (d, may_be_made(name)) {
+            made.insert(name.clone(), Range { lo: *lo, hi: *hi });
+            continue;
+        }
         let names: Vec<&str> = met.iter().map(String::as_str).collect();
         let known = if names.is_empty() { "it has none".to_string() } else { format!("it has {}", Clean(&names.join(", "))) };
         fail(format!("the model has no dimension `{}`; {known}", Clean(name)));

@@ -21,6 +21,9 @@ pub trait Build {
     /// Where emitted nodes come from.
     fn loc(&self) -> &Loc;
 
+    /// A symbol that nothing else uses, with a range; for extents that only the run knows.
+    fn fresh_symbol(&mut self, stem: &str, lo: i64, hi: i64) -> Dim;
+
     /// Hears of two extents of which nothing shows that they are equal, and without which an op was not added.
     fn unequal(&mut self, _a: &Dim, _b: &Dim) {}
 

@@ -4,13 +4,13 @@
 //! `Shape` gives and what is computed from it). Neither becomes a node until an op needs it as data, so a graph holds no
 //! remains of the shape arithmetic that its importer has already done.
 
-use std::collections::HashMap;
+use std::collections::{BTreeMap, HashMap};
 use std::sync::Arc;
 
 use beiming_ir::graph::{Graph, Loc, ValueId};
 use beiming_ir::ops::{BinaryOp, InferError, Op, infer};
 use beiming_ir::tensor::{Num, Tensor};
-use beiming_ir::types::{DType, Dim, Symbols, TensorType};
+use beiming_ir::types::{DType, Dim, Range, Symbols, TensorType};
 
 use super::content;
 
@@ -57,6 +57,8 @@ pub struct Frame {
     vals: Vec<Val>,
     /// Scalar constants made so far, by type and bits: most elementwise formulas need one.
     scalars: HashMap<(DType, u64), V>,
+    /// Of the outermost graph: ranges that the user gives to symbols that are yet to be made.
+    pub asked: BTreeMap<String, Range>,
     /// Comparisons of extents are contents too where the ranges do not decide them, as expressions that are 0 or 1.
     pub truths: bool,
 }
@@ -70,6 +72,11 @@ pub fn fresh_symbol(frames: &mut [&mut Frame], next: &mut usize, stem: &str, lo:
             break name;
         }
     };
+    let asked = frames.first_mut().and_then(|f| f.asked.remove(&name));
+    let (lo, hi) = match asked.map(|r| (lo.max(r.lo), hi.min(r.hi))) {
+        Some((lo, hi)) if lo <= hi => (lo, hi),
+        _ => (lo, hi),
+    };
     for f in frames {
         f.graph.symbols.declare(&name, lo, hi);
     }
@@ -79,7 +86,7 @@ pub fn fresh_symbol(frames: &mut [&mut Frame], next: &mut usize, stem: &str, lo:
 impl Frame {
     /// An empty graph.
     pub fn new(name: &str, symbols: Symbols) -> Frame {
-        Frame { graph: Graph::new(name, symbols), vals: vec![], scalars: HashMap::new(), truths: false }
+        Frame { graph: Graph::new(name, symbols), vals: vec![], scalars: HashMap::new(), asked: BTreeMap::new(), truths: false }
     }
 
     fn add(&mut self, ty: TensorType, known: Known, id: Option<ValueId>, loc: &Loc) -> V {
@@ -186,6 +193,14 @@ impl Frame {
         };
         self.vals[v.0 as usize].id = Some(id);
         id
+    }
+
+    /// Notes the elements of an integer tensor of known extents that was read off by a node: they are known from here on.
+    pub fn tell(&mut self, v: V, dims: &[Dim]) {
+        let val = &mut self.vals[v.0 as usize];
+        if !matches!(val.known, Known::Const(_)) {
+            val.known = Known::Dims(dims.into());
+        }
     }
 
     /// The place of a value in the graph, where it has one already.
@@ -318,7 +333,7 @@ impl Frame {
         }
         let size = |t: &TensorType| t.bytes().known().map_or(usize::MAX, |b| usize::try_from(b).unwrap_or(usize::MAX));
         let result = types.iter().map(size).fold(0, usize::saturating_add);
-        if result > FOLD_BYTES || matches!(op, Op::If(_) | Op::Loop(_)) {
+        if result > FOLD_BYTES || matches!(op, Op::If(_) | Op::Loop(_) | Op::ReadDims(_)) {
             return None;
         }
         let args: Option<Vec<Tensor>> = inputs.iter().map(|v| self.const_of(*v).cloned()).collect();

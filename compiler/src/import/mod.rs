@@ -8,6 +8,7 @@ mod border;
 mod build;
 mod content;
 mod error;
+mod extents;
 mod fail;
 mod frame;
 mod mapped;

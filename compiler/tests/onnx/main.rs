@@ -2,6 +2,7 @@
 
 mod build;
 mod conformance;
+mod extents;
 mod malformed;
 mod meaning;
 mod models;

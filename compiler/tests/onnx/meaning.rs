@@ -187,7 +187,7 @@ fn data_dependent_extents_get_a_symbol_with_a_range() {
     let g = import(&m).unwrap();
     let name = g.ty(g.outputs[0]).shape[1].to_string();
     assert_eq!(g.symbols.range(&name).hi, 12);
-    // A shape that depends on data is an error that says which input.
+    // A shape of which not even the number of extents is known is an error that says which input.
     let nodes = vec![node("NonZero", "x", "p", vec![]), node("Reshape", "x p", "y", vec![])];
     let text = import(&simple("4,3", vec![], nodes)).unwrap_err().to_string();
     assert!(text.contains("its input 1, `p`") && text.contains("Reshape"), "{text}");

@@ -3,6 +3,22 @@
 use super::*;
 
 #[test]
+fn a_quotient_times_its_divisor_is_bounded() {
+    let mut s = Symbols::default();
+    s.declare("N", 1, 64);
+    s.declare("M", 0, 1 << 40);
+    let range = |text: &str| {
+        let r = text.parse::<Dim>().unwrap().range(&s);
+        (r.lo, r.hi)
+    };
+    assert_eq!(range("M*floordiv(24, M)"), (0, 24));
+    assert_eq!(range("4*M*N*floordiv(24*N, M*N)"), (0, 4 * 24 * 64));
+    assert_eq!(range("M*N*floordiv(24, M)"), (0, 24 * 64));
+    // Not where the dividend may be negative.
+    assert!(range("M*floordiv(N - 2, M)").1 > 64);
+}
+
+#[test]
 fn canonical_form_round_trips() {
     let n = Dim::sym("N");
     let e = (n.clone() * 4.into() + 7.into()).floor_div(&2.into()) - n.clone();

@@ -1,10 +1,10 @@
 //! The meaning of graphs: nodes in order, each by its family's `eval_*`.
 
 use super::{Ctx, Dims, EvalError};
-use crate::graph::{Graph, NodeId};
+use crate::graph::{Graph, Node, NodeId};
 use crate::ops::{
-    Op, channel, collective, control, conv, elementwise, fused, gather, gather_window, infer, matmul, recurrent, reduce, reducer,
-    resize, select, shape, sort, source,
+    Op, channel, collective, control, conv, elementwise, fused, gather, gather_window, infer, matmul, read_dims, recurrent,
+    reduce, reducer, resize, select, shape, sort, source,
 };
 use crate::tensor::Tensor;
 use crate::types::{Dim, TensorType};
@@ -62,7 +62,17 @@ fn walk(g: &Graph, inputs: &[Tensor], dims: &Dims, trace: &mut Trace) -> Result<
             };
             args.push(t);
         }
-        let results = op(&node.op, &args, g, &dims).map_err(|e| EvalError(format!("node {i} `{}`: {}", node.loc.name, e.0)))?;
+        if let Op::ReadDims(p) = &node.op {
+            // In another iteration of a loop the symbols have other values: the old ones are not put into the op.
+            for s in p.bound() {
+                dims.remove(&s);
+            }
+        }
+        let at = |e: EvalError| EvalError(format!("node {i} `{}`: {}", source_of(node), e.0));
+        let results = op(&node.op, &args, g, &dims).map_err(at)?;
+        if let Op::ReadDims(p) = &node.op {
+            p.bind(&results[0], &g.symbols, &mut dims).map_err(at)?;
+        }
         let types: Vec<&TensorType> = node.outputs.iter().map(|v| g.ty(*v)).collect();
         bind(g, &types, &results, &mut dims, &|k| format!("result {k}")).map_err(named)?;
         trace(NodeId(i as u32), &results)?;
@@ -84,6 +94,14 @@ fn walk(g: &Graph, inputs: &[Tensor], dims: &Dims, trace: &mut Trace) -> Result<
         .enumerate()
         .map(|(i, v)| values.get(v.index()).cloned().flatten().ok_or_else(|| EvalError(format!("output {i} is not computed"))))
         .collect()
+}
+
+/// What errors call a node: by its name, and what reads extents, of which the source says nothing, by the operator it stands for.
+fn source_of(node: &Node) -> String {
+    match &node.op {
+        Op::ReadDims(_) => format!("{} {}", node.loc.op, node.loc.label()),
+        _ => node.loc.name.to_string(),
+    }
 }
 
 /// Holds tensors against their types: binds symbols that have no value yet, checks everything else and the ranges.
@@ -197,6 +215,7 @@ fn dispatch(op: &Op, args: &[Tensor], ctx: &Ctx) -> Result<Vec<Tensor>, EvalErro
         Op::TopK(p) => select::eval_topk(p, args, ctx),
         Op::Nms(p) => select::eval_nms(p, args, ctx),
         Op::NonZero { count } => select::eval_nonzero(count, args, ctx),
+        Op::ReadDims(p) => read_dims::eval_read_dims(p, args, ctx),
         Op::Lstm(p) => recurrent::eval_lstm(p, args, ctx),
         Op::Gru(p) => recurrent::eval_gru(p, args, ctx),
         Op::ReduceWith { axes, region } => reducer::eval_reduce_with(axes, *region, args, ctx),

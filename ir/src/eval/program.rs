@@ -5,6 +5,7 @@
 use super::{Dims, EvalError, kernel, op};
 use crate::graph::Graph;
 use crate::kernel::Access;
+use crate::ops::Op;
 use crate::plan::{Launch, Place, Program, Side, Slot, SlotId, Step};
 use crate::tensor::{Data, Num, Tensor};
 use crate::types::{DType, Dim};
@@ -183,8 +184,18 @@ impl<'a> Machine<'a> {
             Step::Transfer { slot, to } => self.transfer(*slot, *to),
             Step::Host { op: what, args, results, name } => {
                 let args = args.iter().map(|a| self.read(*a)).collect::<Result<Vec<_>, _>>()?;
+                if let Op::ReadDims(p) = what {
+                    // Another iteration of a loop gives other values.
+                    for s in p.bound() {
+                        self.dims.remove(&s);
+                    }
+                }
                 let got = op(what, &args, &Graph::default(), &self.dims)
                     .map_err(|e| EvalError(format!("host step `{name}`: {}", e.0)))?;
+                if let Op::ReadDims(p) = what {
+                    let done = p.bind(&got[0], &self.p.plan.symbols, &mut self.dims);
+                    done.map_err(|e| EvalError(format!("host step `{name}`: {}", e.0)))?;
+                }
                 for (s, t) in results.iter().zip(&got) {
                     self.write(*s, t.bytes())?;
                 }

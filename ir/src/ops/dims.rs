@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use super::{Body, BodyNode, Channel, GatherWindow, Loop, Nms, Op, Resize, Slice, TopK};
+use super::{Body, BodyNode, Channel, GatherWindow, Loop, Nms, Op, ReadDims, Resize, Slice, TopK};
 use crate::types::{Dim, TensorType};
 
 impl Op {
@@ -21,6 +21,7 @@ impl Op {
             Op::TopK(t) => Op::TopK(TopK { k: f(&t.k), ..t.clone() }),
             Op::Nms(n) => Op::Nms(Nms { count: f(&n.count), ..n.clone() }),
             Op::NonZero { count } => Op::NonZero { count: f(count) },
+            Op::ReadDims(p) => Op::ReadDims(ReadDims { dims: all(&p.dims), ..p.clone() }),
             Op::GatherWindow(p) => Op::GatherWindow(GatherWindow { sizes: all(&p.sizes), ..p.clone() }),
             Op::Loop(l) => Op::Loop(Loop { trips: f(&l.trips), ..l.clone() }),
             Op::Channel(p) => {

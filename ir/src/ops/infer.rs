@@ -3,8 +3,8 @@
 use thiserror::Error;
 
 use super::{
-    Op, channel, collective, control, conv, elementwise, fused, gather, gather_window, matmul, recurrent, reduce, reducer,
-    resize, select, shape, sort, source,
+    Op, channel, collective, control, conv, elementwise, fused, gather, gather_window, matmul, read_dims, recurrent, reduce,
+    reducer, resize, select, shape, sort, source,
 };
 use crate::graph::Graph;
 use crate::types::{Dim, Symbols, TensorType};
@@ -94,6 +94,7 @@ fn dispatch(op: &Op, inputs: &[&TensorType], g: &Graph) -> Result<Vec<TensorType
         Op::TopK(p) => select::infer_topk(p, inputs, g),
         Op::Nms(p) => select::infer_nms(p, inputs, g),
         Op::NonZero { count } => select::infer_nonzero(count, inputs, g),
+        Op::ReadDims(p) => read_dims::infer_read_dims(p, inputs, g),
         Op::Lstm(p) => recurrent::infer_lstm(p, inputs, g),
         Op::Gru(p) => recurrent::infer_gru(p, inputs, g),
         Op::ReduceWith { axes, region } => reducer::infer_reduce_with(axes, *region, inputs, g),

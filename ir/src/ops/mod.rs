@@ -12,6 +12,7 @@ pub mod fused;
 pub mod gather;
 pub mod gather_window;
 pub mod matmul;
+pub mod read_dims;
 pub mod recurrent;
 pub mod reduce;
 pub mod reducer;
@@ -38,6 +39,7 @@ pub use fused::{Arg, Body, BodyNode, Tile};
 pub use gather::{Scatter, ScatterMode};
 pub use gather_window::{GatherWindow, ScatterWindow, WindowDims};
 pub use infer::{InferError, MAX_ELEMENTS, broadcast_shapes, check_extents, infer, same_extent, unify_extent};
+pub use read_dims::{DimRule, ReadDims};
 pub use recurrent::{Direction, Gru, Lstm};
 pub use reduce::{Cumulative, NormKind, ReduceOp};
 pub use reducer::{SelectAndScatter, WindowReduce};
@@ -176,6 +178,10 @@ pub enum Op {
     /// `-> (i64[rank, count], i64[])`: row-major positions of non-zero elements. `count` is a dimension named in the payload.
     NonZero { count: Dim },
 
+    // Extents.
+    /// `i64[n] -> i64[n]`: extents told by a value; see [`ReadDims`].
+    ReadDims(ReadDims),
+
     // Recurrent layers; see the payloads for arguments.
     /// Long short-term memory.
     Lstm(Lstm),
@@ -256,6 +262,7 @@ impl Op {
             Op::TopK(_) => "topk",
             Op::Nms(_) => "nms",
             Op::NonZero { .. } => "nonzero",
+            Op::ReadDims(_) => "read_dims",
             Op::Lstm(_) => "lstm",
             Op::Gru(_) => "gru",
             Op::ReduceWith { .. } => "reduce_with",

@@ -1,10 +1,14 @@
 //! Graphs: order of definition, types against `infer`, constants, regions and outputs.
 
+use std::cell::RefCell;
+use std::collections::BTreeSet;
+use std::sync::Arc;
+
 use super::{Finding, Report, symbol_ranges};
 use crate::graph::{Def, Graph, Node, ValueId};
-use crate::ops::{check_extents, infer, same_extent};
+use crate::ops::{Op, check_extents, infer, same_extent};
 use crate::tensor::numel;
-use crate::types::{Symbols, TensorType};
+use crate::types::{Dim, Symbols, TensorType};
 
 /// Deepest nesting of regions.
 const MAX_NEST: usize = 64;
@@ -40,6 +44,7 @@ fn nested(g: &Graph, whole: String, depth: usize, found: &mut Vec<Finding>) {
     for (i, n) in g.nodes().iter().enumerate() {
         node(g, i, n, regions_right, &mut report);
     }
+    reads(g, &mut report);
     if g.outputs.len() != g.output_names.len() {
         report.add("", format!("{} outputs have {} names", g.outputs.len(), g.output_names.len()));
     }
@@ -103,6 +108,46 @@ fn node(g: &Graph, i: usize, n: &Node, regions_right: bool, report: &mut Report)
                     report.add(&place, format!("result %{} is typed {}; its op gives {want}", v.0, g.ty(*v)));
                 }
             }
+        }
+    }
+}
+
+/// Symbols that are read off values: each once, none that an input gives, and in no type or payload before.
+fn reads(g: &Graph, report: &mut Report) {
+    let mut late: BTreeSet<Arc<str>> = BTreeSet::new();
+    for n in g.nodes() {
+        let Op::ReadDims(p) = &n.op else { continue };
+        for s in p.bound().into_iter().filter(|s| !late.insert(s.clone())) {
+            report.add("", format!("the symbol `{s}` is read off two values"));
+        }
+    }
+    if late.is_empty() {
+        return;
+    }
+    let shape = |v: &ValueId| g.values().get(v.index()).map_or(&[][..], |v| &v.ty.shape);
+    for v in &g.inputs {
+        for s in shape(v).iter().flat_map(Dim::symbols).filter(|s| late.contains(s)) {
+            report.add("", format!("the symbol `{s}` is read off a value, and is an extent of an input"));
+        }
+    }
+    for (i, n) in g.nodes().iter().enumerate() {
+        if let Op::ReadDims(p) = &n.op {
+            for s in p.bound() {
+                late.remove(&s);
+            }
+        }
+        let early = RefCell::new(BTreeSet::new());
+        let note = |d: &Dim| {
+            early.borrow_mut().extend(d.symbols().into_iter().filter(|s| late.contains(s)));
+            d.clone()
+        };
+        drop(n.op.map_dims(&note));
+        n.outputs.iter().flat_map(shape).for_each(|d| drop(note(d)));
+        for s in early.into_inner() {
+            report.add(
+                &format!("node {i} `{}`", n.op.name()),
+                format!("uses the symbol `{s}`, which is read off a value only later"),
+            );
         }
     }
 }

@@ -50,7 +50,7 @@ impl Checker<'_> {
     fn step(&mut self, s: &Step, at: &str, bound: &mut Bound) {
         match s {
             Step::Launch(l) => self.launch(l, at, bound),
-            Step::Host { op, args, results, .. } => self.host(op, args, results, at),
+            Step::Host { op, args, results, .. } => self.host(op, args, results, at, bound),
             Step::Copy { src, dst } => {
                 self.written(*dst, at);
                 let (from, to) = (self.slot(*src).ty.clone(), self.slot(*dst).ty.clone());
@@ -135,12 +135,16 @@ impl Checker<'_> {
         }
     }
 
-    fn host(&mut self, op: &Op, args: &[SlotId], results: &[SlotId], at: &str) {
-        if !matches!(op, Op::TopK(_) | Op::Nms(_) | Op::NonZero { .. }) {
+    fn host(&mut self, op: &Op, args: &[SlotId], results: &[SlotId], at: &str, bound: &mut Bound) {
+        if !matches!(op, Op::TopK(_) | Op::Nms(_) | Op::NonZero { .. } | Op::ReadDims(_)) {
             self.report.add(at, format!("`{}` is not an operation of the runtime", op.name()));
             return;
         }
         results.iter().for_each(|s| self.written(*s, at));
+        if let Op::ReadDims(p) = op {
+            bound.extend(p.bound());
+            p.dims.iter().for_each(|d| self.symbols(d, bound, at, "what is read is held against"));
+        }
         let types: Vec<&TensorType> = args.iter().map(|s| &self.slot(*s).ty).collect();
         match infer(op, &types, &self.graph) {
             Err(e) => self.report.add(at, e.message),

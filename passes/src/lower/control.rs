@@ -73,7 +73,12 @@ impl Walk<'_> {
                     Op::NonZero { count } => bare(count),
                     _ => None,
                 };
-                steps.push(Step::Host { op: op.clone(), args, results: results.clone(), name: node.loc.label().clone() });
+                let name = match op {
+                    // It stands for part of an op of the source, which errors should name.
+                    Op::ReadDims(_) if !node.loc.op.is_empty() => format!("{} {}", node.loc.op, node.loc.label()).into(),
+                    _ => node.loc.label().clone(),
+                };
+                steps.push(Step::Host { op: op.clone(), args, results: results.clone(), name });
                 if let (Some(symbol), Some(from)) = (count, results.get(1)) {
                     steps.push(Step::ReadDim { symbol, from: *from });
                 }

@@ -68,6 +68,8 @@ pub struct LowerError {
     pub target: String,
     /// What stands in the way, and what can be done.
     pub why: String,
+    /// Names of inputs whose values, were they known, would settle it.
+    pub wants: Vec<String>,
 }
 
 impl std::fmt::Display for LowerError {

@@ -48,7 +48,7 @@ const ALIGN: u64 = 64;
 /// More than this is not a size but a symbol without a bound.
 const MOST: i64 = 1 << 46;
 /// A symbol that may be larger than this has no range to speak of.
-const UNBOUNDED: i64 = 1 << 32;
+pub const UNBOUNDED: i64 = 1 << 32;
 
 /// Life of a storage.
 #[derive(Clone, Debug, Default)]

@@ -84,7 +84,14 @@ pub(super) fn program(graph: &Graph, target: &Target, options: &LowerOptions) ->
     }
     let slot_storage: Vec<usize> = w.slots.iter().map(|s| s.1).collect();
     let placed = place::place(&w.storages, &slot_storage, &steps, &w.in_place, &symbols, options.reuse).map_err(|whys| {
-        let error = |why| LowerError { node: Default::default(), op: "plan".into(), target: target.name.clone(), why };
+        let wants = inputs_that_tell(graph);
+        let error = |why| LowerError {
+            node: Default::default(),
+            op: "plan".into(),
+            target: target.name.clone(),
+            why,
+            wants: wants.clone(),
+        };
         LowerErrors(whys.into_iter().map(error).collect())
     })?;
     let port = |name: &Arc<str>, slot: &SlotId| Port { name: name.clone(), slot: *slot };
@@ -99,6 +106,24 @@ pub(super) fn program(graph: &Graph, target: &Target, options: &LowerOptions) ->
         symbols: symbols.clone(),
     };
     Ok((Program { target: target.clone(), kernels: w.kernels, weights: w.weights, plan }, w.report))
+}
+
+/// Names of the inputs from whose values extents without a largest value are read.
+fn inputs_that_tell(graph: &Graph) -> Vec<String> {
+    let open = |n: &Node| match &n.op {
+        Op::ReadDims(p) => p.bound().iter().any(|s| graph.symbols.range(s).hi > place::UNBOUNDED),
+        _ => false,
+    };
+    let mut todo: Vec<ValueId> = graph.nodes().iter().filter(|n| open(n)).flat_map(|n| n.inputs.iter().copied()).collect();
+    let mut behind = std::collections::BTreeSet::new();
+    while let Some(v) = todo.pop() {
+        if behind.insert(v)
+            && let Some(n) = graph.def(v)
+        {
+            todo.extend(&n.inputs);
+        }
+    }
+    graph.inputs.iter().filter(|v| behind.contains(v)).map(|v| graph.value(*v).name.to_string()).collect()
 }
 
 impl<'a> Walk<'a> {
@@ -137,7 +162,8 @@ impl<'a> Walk<'a> {
     }
 
     pub fn fail(&mut self, node: &Node, why: String) {
-        let error = LowerError { node: node.loc.clone(), op: node.op.name(), target: self.target.name.clone(), why };
+        let error =
+            LowerError { node: node.loc.clone(), op: node.op.name(), target: self.target.name.clone(), why, wants: vec![] };
         self.errors.push(error);
     }
 
@@ -237,7 +263,9 @@ impl<'a> Walk<'a> {
     fn node(&mut self, scope: &mut Scope, node: &Node, steps: &mut Vec<Step>) {
         match &node.op {
             Op::Constant(_) => {}
-            Op::If(_) | Op::Loop(_) | Op::TopK(_) | Op::Nms(_) | Op::NonZero { .. } => self.control(scope, node, steps),
+            Op::If(_) | Op::Loop(_) | Op::TopK(_) | Op::Nms(_) | Op::NonZero { .. } | Op::ReadDims(_) => {
+                self.control(scope, node, steps)
+            }
             Op::Collective(p) => self.refuse(scope, node, p.refusal()),
             Op::Channel(p) => self.refuse(scope, node, p.refusal()),
             _ => self.body(scope, node, steps),

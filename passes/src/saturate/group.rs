@@ -66,6 +66,7 @@ pub fn role(op: &Op) -> Role {
         | Op::TopK(_)
         | Op::Nms(_)
         | Op::NonZero { .. }
+        | Op::ReadDims(_)
         | Op::Lstm(_)
         | Op::Gru(_)
         | Op::ReduceWith { .. }

@@ -35,12 +35,12 @@ const BEHIND_A_VIEW: f64 = 1e-10;
 pub fn rewrite(graph: &Graph, target: &Target, options: &OptimizeOptions, report: &mut Report) -> Result<Graph, PassError> {
     let model = CostModel { target, symbols: &graph.symbols };
     let (mut eg, ids) = run::load(graph)?;
-    let outputs: Vec<Id> = graph.outputs.iter().map(|v| ids[v.index()]).collect();
-    let cost_before = cost_of(&eg, &outputs, &|eg, id, n| rewrite_cost(&model, eg, id, n)).cost;
+    let roots = roots(graph, &ids);
+    let cost_before = cost_of(&eg, &roots, &|eg, id, n| rewrite_cost(&model, eg, id, n)).cost;
     let rules: Vec<_> = rules::rewrites();
     let rules: Vec<_> = rules.into_iter().filter(|r| options.reassociate || r.promise == Promise::Exact).collect();
     let (uses, growth, stop) = run::saturate(&mut eg, &rules, &options.limits)?;
-    let chosen = cost_of(&eg, &outputs, &|eg, id, n| rewrite_cost(&model, eg, id, n));
+    let chosen = cost_of(&eg, &roots, &|eg, id, n| rewrite_cost(&model, eg, id, n));
     report.saturations.push(Saturation {
         graph: graph.name.to_string(),
         stage: "rewrite",
@@ -50,19 +50,19 @@ pub fn rewrite(graph: &Graph, target: &Target, options: &OptimizeOptions, report
         cost_before,
         cost_after: chosen.cost,
     });
-    run::graph(&eg, &chosen, graph, &outputs)
+    run::graph(&eg, &chosen, graph, &roots)
 }
 
 /// Joins ops into fused groups.
 pub fn fuse(graph: &Graph, target: &Target, report: &mut Report) -> Result<Graph, PassError> {
     let model = CostModel { target, symbols: &graph.symbols };
     let (mut eg, ids) = run::load(graph)?;
-    let outputs: Vec<Id> = graph.outputs.iter().map(|v| ids[v.index()]).collect();
-    let cost_before = cost_of(&eg, &outputs, &|eg, id, n| node_cost(&model, eg, id, n)).cost;
+    let roots = roots(graph, &ids);
+    let cost_before = cost_of(&eg, &roots, &|eg, id, n| node_cost(&model, eg, id, n)).cost;
     let before = eg.total_size();
-    let (uses, unfused) = group::apply(&mut eg, &outputs, &model);
+    let (uses, unfused) = group::apply(&mut eg, &roots, &model);
     eg.rebuild();
-    let chosen = cost_of(&eg, &outputs, &|eg, id, n| node_cost(&model, eg, id, n));
+    let chosen = cost_of(&eg, &roots, &|eg, id, n| node_cost(&model, eg, id, n));
     report.saturations.push(Saturation {
         graph: graph.name.to_string(),
         stage: "fuse",
@@ -73,11 +73,17 @@ pub fn fuse(graph: &Graph, target: &Target, report: &mut Report) -> Result<Graph
         cost_after: chosen.cost,
     });
     report.unfused.extend(unfused);
-    run::graph(&eg, &chosen, graph, &outputs)
+    run::graph(&eg, &chosen, graph, &roots)
 }
 
-fn cost_of(eg: &Eg, outputs: &[Id], cost: &dyn Fn(&Eg, Id, &ENode) -> f64) -> extract::Extraction {
-    extract::extract(eg, outputs, &|id, n| cost(eg, id, n))
+/// The classes that are needed: of the nodes that must run first, in their order, then of the outputs.
+fn roots(graph: &Graph, ids: &[Id]) -> Vec<Id> {
+    let first = crate::dce::first_nodes(graph).into_iter().map(|n| graph.node(n).outputs[0]);
+    first.chain(graph.outputs.iter().copied()).map(|v| ids[v.index()]).collect()
+}
+
+fn cost_of(eg: &Eg, roots: &[Id], cost: &dyn Fn(&Eg, Id, &ENode) -> f64) -> extract::Extraction {
+    extract::extract(eg, roots, &|id, n| cost(eg, id, n))
 }
 
 /// Cost of the kernel a node becomes; nothing for inputs and for the other results of an op that is paid for by its first.

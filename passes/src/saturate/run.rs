@@ -107,8 +107,9 @@ pub fn saturate(eg: &mut Eg, rules: &[&Rule], limits: &Limits) -> Result<(Vec<Ru
     Ok((uses, growth, stop))
 }
 
-/// The graph that an extraction describes: nodes in the order in which the outputs need them, and nothing else.
-pub fn graph(eg: &Eg, chosen: &Extraction, old: &Graph, outputs: &[Id]) -> Result<Graph, PassError> {
+/// The graph that an extraction describes: nodes in the order in which `roots` need them, and nothing else. The last of the roots are
+/// the outputs.
+pub fn graph(eg: &Eg, chosen: &Extraction, old: &Graph, roots: &[Id]) -> Result<Graph, PassError> {
     let mut b = Builder {
         eg,
         new: Graph::new(&old.name, old.symbols.clone()),
@@ -127,7 +128,7 @@ pub fn graph(eg: &Eg, chosen: &Extraction, old: &Graph, outputs: &[Id]) -> Resul
         }
     }
     // Depth first without recursion: chains may be long.
-    let mut stack: Vec<(Id, bool)> = outputs.iter().rev().map(|o| (eg.find(*o), false)).collect();
+    let mut stack: Vec<(Id, bool)> = roots.iter().rev().map(|o| (eg.find(*o), false)).collect();
     while let Some((id, ready)) = stack.pop() {
         if b.values.contains_key(&id) {
             continue;
@@ -141,7 +142,7 @@ pub fn graph(eg: &Eg, chosen: &Extraction, old: &Graph, outputs: &[Id]) -> Resul
             stack.extend(node.children.iter().rev().map(|c| (eg.find(*c), false)));
         }
     }
-    for (id, name) in outputs.iter().zip(&old.output_names) {
+    for (id, name) in roots[roots.len() - old.outputs.len()..].iter().zip(&old.output_names) {
         let v = b.values[&eg.find(*id)];
         b.new.add_output(name, v);
     }

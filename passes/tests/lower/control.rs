@@ -1,7 +1,7 @@
 //! Branches, loops and host steps.
 
 use beiming_ir::graph::{Graph, Loc, ValueId};
-use beiming_ir::ops::{BinaryOp, If, Loop, Op, ReduceOp, ScatterWindow, TopK, UnaryOp, WindowDims};
+use beiming_ir::ops::{BinaryOp, DimRule, If, Loop, Op, ReadDims, ReduceOp, ScatterWindow, TopK, UnaryOp, WindowDims};
 use beiming_ir::plan::Step;
 use beiming_ir::target::Target;
 use beiming_ir::tensor::{Num, Tensor};
@@ -237,4 +237,68 @@ fn a_state_is_updated_in_place() {
     let g = row_loop(|b, _, next| vec![push(b, Op::Unary(UnaryOp::Neg), &[next])]);
     agree(&g, &[]);
     assert_eq!(steps_of_iteration(&g).0, 0);
+}
+
+/// `s` and `t` read off a vector that is computed; a count of `s`, and the data under another shape.
+fn told() -> Graph {
+    let mut g = graph(&[("s", 0, 6), ("t", 1, 24)]);
+    let n = g.add_input("n", ty(I64, "2"));
+    let x = g.add_input("x", ty(F32, "4 6"));
+    let loc = Loc { name: "told".into(), op: "Range".into(), ..Loc::default() };
+    let two = g.constant(Tensor::i64(&[2], &[2, 2]), &loc);
+    let m = push(&mut g, Op::Binary(BinaryOp::Mul), &[n, two]);
+    g.push(Op::ReadDims(ReadDims { dims: dims("s t"), rule: DimRule::Bind }), &[m], &loc).expect("types");
+    let all =
+        push(&mut g, Op::DimValue { dims: vec![dims("t").remove(0) * "floordiv(24, t)".parse().expect("a dimension")] }, &[]);
+    g.push(Op::ReadDims(ReadDims { dims: dims("24"), rule: DimRule::Equal }), &[all], &loc).expect("types");
+    let count = push(&mut g, Op::Iota { dtype: F32, shape: dims("s"), axis: 0 }, &[]);
+    let shape = vec![dims("t").remove(0), "floordiv(24, t)".parse().expect("a dimension")];
+    let turned = push(&mut g, Op::Reshape { shape }, &[x]);
+    let e = push(&mut g, Op::Unary(UnaryOp::Exp), &[turned]);
+    let sum = push(&mut g, Op::Reduce { op: ReduceOp::Sum, axes: vec![1], keep: false }, &[e]);
+    for v in [count, e, sum] {
+        g.add_output("o", v);
+    }
+    g
+}
+
+#[test]
+fn extents_that_values_tell() {
+    let g = told();
+    for n in [[3, 2], [0, 6], [1, 12]] {
+        agree_on(&g, &[Tensor::i64(&[2], &n), random(F32, &[4, 6], 7)]);
+    }
+    let p = lower(&g, &Target::x86_64_v4(), &LowerOptions::default()).expect("lowers");
+    let named = |s: &Step| matches!(s, Step::Host { op: Op::ReadDims(_), name, .. } if &**name == "Range told");
+    assert_eq!(p.plan.steps.iter().filter(|s| named(s)).count(), 2);
+    // The data under its other shape takes no more room than the data, whatever `t` is.
+    assert!(p.plan.arena < 2048, "an arena of {} bytes", p.plan.arena);
+    for (n, why) in [([4, 2], "`s` is 8"), ([-1, 2], "`s` is -2"), ([0, 5], "extent 0 is 20"), ([0, 0], "`t` is 0")] {
+        let e = beiming_ir::eval::program(&p, &[Tensor::i64(&[2], &n), random(F32, &[4, 6], 7)]).expect_err(why);
+        assert!(e.0.contains("Range told") && e.0.contains(why), "{e}");
+    }
+}
+
+#[test]
+fn a_loop_reads_extents_anew() {
+    // In iteration i: the sum of 0..i.
+    let mut body = graph(&[("s", 0, 9)]);
+    let i = body.add_input("i", ty(I64, ""));
+    let go = body.add_input("go", ty(Bool, ""));
+    let a = body.add_input("a", ty(I64, ""));
+    let v = push(&mut body, Op::Reshape { shape: dims("1") }, &[i]);
+    push(&mut body, Op::ReadDims(ReadDims { dims: dims("s"), rule: DimRule::Bind }), &[v]);
+    let line = push(&mut body, Op::Iota { dtype: I64, shape: dims("s"), axis: 0 }, &[]);
+    let sum = push(&mut body, Op::Reduce { op: ReduceOp::Sum, axes: vec![0], keep: false }, &[line]);
+    let a = push(&mut body, Op::Binary(BinaryOp::Add), &[a, sum]);
+    body.add_output("go", go);
+    body.add_output("a", a);
+    let mut g = graph(&[]);
+    let x = g.add_input("x", ty(I64, ""));
+    let trip = g.constant(count(6), &Loc::default());
+    let go = g.constant(flag(true), &Loc::default());
+    let body = g.add_region(body);
+    let y = push(&mut g, Op::Loop(Loop { body, state: 1, trips: "K".parse().expect("a symbol") }), &[trip, go, x]);
+    g.add_output("a", y);
+    agree_on(&g, &[count(5)]);
 }

@@ -325,6 +325,25 @@ pub enum HostOp {
         /// As in `Nms`.
         count: DimText,
     },
+    /// `i64[n] -> i64[n]`: gives on what it reads. Elements that do not keep to the rule are a run-time error.
+    ReadDims {
+        /// For every element, what it is held against.
+        dims: Vec<DimText>,
+        /// How.
+        rule: DimRule,
+    },
+}
+
+/// What `ReadDims` does with an element and its dimension.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum DimRule {
+    /// The dimension is a symbol, which gets the element as its value.
+    Bind,
+    /// The element is equal to the dimension.
+    Equal,
+    /// The element is at most the dimension.
+    AtMost,
 }
 
 impl Manifest {

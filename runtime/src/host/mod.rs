@@ -1,4 +1,5 @@
-//! Data-dependent algorithms that run here and not in a kernel: sorting, suppression, search. One file each.
+//! Data-dependent algorithms that run here and not in a kernel: sorting, suppression, search, one file each; and extents that are
+//! read off a value, which `exec` does.
 
 mod nms;
 mod nonzero;
@@ -35,6 +36,34 @@ pub enum Op {
         /// Extent of the results.
         count: Count,
     },
+    /// Extents read off a vector.
+    ReadDims {
+        /// For every element, what it is held against.
+        dims: Vec<Against>,
+    },
+}
+
+/// What an element that is read is held against.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Against {
+    /// It becomes the value of a symbol.
+    Symbol(SymbolId),
+    /// It is equal to a dimension.
+    Equal(DimId),
+    /// It is at most a dimension.
+    AtMost(DimId),
+}
+
+impl Against {
+    /// What is wrong with element `i`, `got`, against a dimension of this text and value; `None` where nothing is.
+    pub fn breach(self, i: usize, got: i64, text: &str, value: i64) -> Option<String> {
+        let said = if text.parse() == Ok(value) { format!("{value}") } else { format!("{text}, which is {value}") };
+        match self {
+            Against::Equal(_) if got != value => Some(format!("extent {i} is {got} at run time, expected {said}")),
+            Against::AtMost(_) if got > value => Some(format!("position {i} is {got} at run time, at most {said} is allowed")),
+            _ => None,
+        }
+    }
 }
 
 /// How the number of results is made known.
@@ -89,6 +118,10 @@ pub fn check(op: &Op, args: &[(DType, usize)], results: &[(DType, usize)]) -> Re
                 return Err(format!("non-zero of {dtype} is not supported"));
             }
             fixed(&[(DType::I64, 2), (DType::I64, 0)], results)
+        }
+        (Op::ReadDims { .. }, args) => {
+            fixed(&[(DType::I64, 1)], args)?;
+            fixed(&[(DType::I64, 1)], results)
         }
         (Op::Nms { .. }, args) => {
             use DType::{F32, I64};

@@ -142,6 +142,7 @@ fn walk(m: &Manifest, list: &[Step], within: &str, size: &Sizes<'_>, out: &mut V
                     HostOp::TopK { .. } => "top k",
                     HostOp::Nms { .. } => "non-maximum suppression",
                     HostOp::NonZero { .. } => "non-zero",
+                    HostOp::ReadDims { .. } => "read extents",
                 };
                 (n.kind, n.title) = ("host", if name.is_empty() { what.into() } else { format!("{what}: {name}") });
                 (n.reads, n.writes) = (args.clone(), results.clone());

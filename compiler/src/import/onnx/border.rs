@@ -3,7 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use beiming_ir::tensor::Tensor;
-use beiming_ir::types::{Dim, Symbols, TensorType};
+use beiming_ir::types::{Dim, Range, Symbols, TensorType};
 
 use super::super::border::settle;
 use super::super::error::{Clean, Code, ImportError, ModelError, UnsupportedOp};
@@ -21,6 +21,8 @@ pub struct Border<'m> {
     pub values: Vec<(&'m str, Tensor)>,
     /// Ranges of the symbols.
     pub symbols: Symbols,
+    /// Ranges for symbols that are yet to be made.
+    pub made: BTreeMap<String, Range>,
 }
 
 /// Types of the inputs that are not initializers.
@@ -60,7 +62,7 @@ pub fn inputs<'m>(g: &'m GraphProto, options: &ImportOptions) -> Result<Border<'
     if !unsupported.is_empty() {
         return Err(ImportError::Unsupported { ops: unsupported });
     }
-    Ok(Border { inputs: open, values, symbols: settled.symbols })
+    Ok(Border { inputs: open, values, symbols: settled.symbols, made: settled.made })
 }
 
 /// The type an input has in the model. Unnamed extents get the name `input_dI`.

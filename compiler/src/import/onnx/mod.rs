@@ -60,6 +60,7 @@ pub fn read_model(model: &proto::ModelProto, folder: Option<&Path>, options: &Im
     let border = border::inputs(graph, options)?;
     let folder = external::Folder::new(folder, options.allow_external_links);
     let mut im = Importer::new(model, folder, border.symbols);
+    im.frame().asked = border.made;
     for (name, ty) in border.inputs {
         let v = im.frame().input(name, ty);
         im.define(name, Slot::Value(v), &Default::default());
@@ -73,6 +74,9 @@ pub fn read_model(model: &proto::ModelProto, folder: Option<&Path>, options: &Im
         im.fail_item("graph", graph.name(), f);
     }
     border::outputs(&mut im, graph);
+    if im.errors.is_empty() && im.unsupported.is_empty() {
+        im.errors = super::border::not_made(&im.frame().asked);
+    }
     if im.errors.is_empty() && im.unsupported.is_empty() {
         return Ok(im.finish());
     }

@@ -6,6 +6,7 @@ use beiming_ir::types::{DType, Dim, TensorType};
 
 use super::super::build::Build;
 use super::super::error::{Clean, Code};
+use super::super::extents;
 use super::super::fail::Fail;
 pub use super::super::fail::{R, SETTLE, bad_arguments, bad_attribute, unsupported};
 use super::super::frame::{Frame, V};
@@ -63,6 +64,10 @@ impl Build for Cx<'_, '_> {
     fn loc(&self) -> &Loc {
         &self.loc
     }
+
+    fn fresh_symbol(&mut self, stem: &str, lo: i64, hi: i64) -> Dim {
+        self.im.fresh_symbol(stem, lo, hi)
+    }
 }
 
 impl<'m> Cx<'_, 'm> {
@@ -119,6 +124,31 @@ impl<'m> Cx<'_, 'm> {
             Some(d) => Ok(d),
             None => self.lacks(i, v, "must be a constant or computed from shapes, but depends on data"),
         }
+    }
+
+    /// Input `i` as a vector of `i64`, where nothing but the run tells its elements.
+    pub fn told_by_data(&mut self, i: usize) -> R<Option<V>> {
+        let v = self.input(i)?;
+        if self.im.top().dims_of(v).is_some() {
+            return Ok(None);
+        }
+        if self.rank(v) != 1 || !self.dtype(v).is_int() || self.shape(v)[0].known().is_none() {
+            return self.lacks(
+                i,
+                v,
+                "must be a constant or computed from shapes where it is no vector of integers of known length",
+            );
+        }
+        self.cast(v, DType::I64).map(Some)
+    }
+
+    /// The elements of input `i`, extents in the range that `range` gives for each where only the run knows them.
+    pub fn extents(&mut self, i: usize, range: impl Fn(usize) -> (i64, i64)) -> R<Vec<Dim>> {
+        let v = self.input(i)?;
+        if !self.dtype(v).is_int() && self.im.top().dims_of(v).is_none() {
+            return self.lacks(i, v, "must be a constant or computed from shapes");
+        }
+        extents::read(self, v, &[], range)
     }
 
     /// The elements of input `i` as numbers.

@@ -115,3 +115,39 @@ fn one_op() {
     let huge = Op::Broadcast { shape: vec![Dim::from(1usize << 40)] };
     assert!(run(&huge, &[ones(&[1])]).unwrap_err().0.contains("too large to evaluate"));
 }
+
+/// `(s: i64[1]) -> iota of s elements`, for `s` at most 5.
+fn counted(rule: crate::ops::DimRule, d: &str) -> Graph {
+    let mut symbols = Symbols::default();
+    symbols.declare("s", 0, 5);
+    let mut g = Graph::new("test", symbols);
+    let n = g.add_input("n", ty(DType::I64, "1"));
+    let read = Loc { op: "Range".into(), ..loc("the_range") };
+    let bind = crate::ops::ReadDims { dims: vec![Dim::sym("s")], rule: crate::ops::DimRule::Bind };
+    let read_again = crate::ops::ReadDims { dims: vec![d.parse().unwrap()], rule };
+    g.push1(Op::ReadDims(bind), &[n], &read).unwrap();
+    g.push1(Op::ReadDims(read_again), &[n], &read).unwrap();
+    let y = g.push1(Op::Iota { dtype: DType::I64, shape: vec![Dim::sym("s")], axis: 0 }, &[], &loc("count")).unwrap();
+    g.add_output("y", y);
+    g
+}
+
+#[test]
+fn values_tell_extents() {
+    use crate::ops::DimRule::{AtMost, Equal};
+    let run = |g: &Graph, n: i64| graph(g, &[Tensor::i64(&[1], &[n])]).map(|t| t[0].to_i64()).map_err(|e| e.0);
+    let g = counted(AtMost, "4");
+    assert_eq!(run(&g, 3), Ok(vec![0, 1, 2]));
+    assert_eq!(run(&g, 0), Ok(vec![]));
+    for (n, why) in [
+        (-1, "node 0 `Range the_range`: `s` is -1; allowed are 0..=5"),
+        (6, "node 0 `Range the_range`: `s` is 6; allowed are 0..=5"),
+        (i64::MAX, "node 0 `Range the_range`: `s` is 9223372036854775807; allowed are 0..=5"),
+        (5, "node 1 `Range the_range`: read_dims: position 0 is 5 at run time, at most 4 is allowed"),
+    ] {
+        assert_eq!(run(&g, n), Err(why.to_string()));
+    }
+    let g = counted(Equal, "2*s - 3");
+    assert_eq!(run(&g, 3), Ok(vec![0, 1, 2]));
+    assert_eq!(run(&g, 4).unwrap_err(), "node 1 `Range the_range`: read_dims: extent 0 is 4 at run time, expected 5");
+}

@@ -8,6 +8,7 @@ use super::super::node::{Cx, R, bad_arguments, bad_attribute, unsupported};
 use super::super::tensor;
 use super::{Row, row};
 use crate::import::build::Build;
+use crate::import::extents;
 use crate::import::frame::V;
 
 pub const OPS: &[Row] = &[
@@ -50,7 +51,7 @@ fn constant(cx: &mut Cx<'_, '_>) -> R<Vec<V>> {
 }
 
 fn constant_of_shape(cx: &mut Cx<'_, '_>) -> R<Vec<V>> {
-    let shape = cx.dims(0)?;
+    let shape = cx.extents(0, |_| (0, i64::MAX))?;
     if let Some(d) = shape.iter().find(|d| d.known().is_some_and(|v| v < 0)) {
         return bad_arguments(format!("its shape holds {d}"));
     }
@@ -77,6 +78,9 @@ fn range(cx: &mut Cx<'_, '_>) -> R<Vec<V>> {
             None => return unsupported("a delta that depends on the shapes of the inputs"),
         };
         cx.max_dim(&n, &0.into())
+    } else if (0..3).any(|i| cx.opt(i).is_some_and(|v| cx.const_of(v).is_none())) {
+        let n = steps_between(cx)?;
+        extents::read_one(cx, n, 0, i64::MAX)?
     } else {
         let one = |i: usize| -> R<f64> {
             match cx.floats_in(i)?.as_slice() {
@@ -100,6 +104,37 @@ fn range(cx: &mut Cx<'_, '_>) -> R<Vec<V>> {
         y = cx.binary(BinaryOp::Add, y, start)?;
     }
     Ok(vec![y])
+}
+
+/// How many numbers there are from input 0 on before input 1, in steps of input 2: computed by the run. Where the step is nought the
+/// number is negative, which the run refuses.
+fn steps_between(cx: &mut Cx<'_, '_>) -> R {
+    let mut v = vec![];
+    for i in 0..3 {
+        let x = cx.input(i)?;
+        v.push(cx.reshape(x, vec![])?);
+    }
+    let wide = if cx.dtype(v[0]).is_float() { DType::F64 } else { DType::I64 };
+    for x in &mut v {
+        *x = cx.cast(*x, wide)?;
+    }
+    let (distance, delta) = (cx.binary(BinaryOp::Sub, v[1], v[0])?, v[2]);
+    let count = if wide == DType::F64 {
+        let n = cx.binary(BinaryOp::Div, distance, delta)?;
+        let n = cx.unary(UnaryOp::Ceil, n)?;
+        cx.cast(n, DType::I64)?
+    } else {
+        // Rounded up, for steps of either sign.
+        let (size, sign) = (cx.unary(UnaryOp::Abs, delta)?, cx.unary(UnaryOp::Sign, delta)?);
+        let there = cx.binary(BinaryOp::Mul, distance, sign)?;
+        let there = cx.binary(BinaryOp::Add, there, size)?;
+        let there = cx.with(BinaryOp::Sub, there, 1.0)?;
+        cx.binary(BinaryOp::Div, there, size)?
+    };
+    let count = cx.with(BinaryOp::Max, count, 0.0)?;
+    let still = cx.with(BinaryOp::Eq, delta, 0.0)?;
+    let none = cx.scalar(DType::I64, -1.0);
+    cx.select(still, none, count)
 }
 
 /// `column - row` of the last two axes, in `i64[rows, columns]`.

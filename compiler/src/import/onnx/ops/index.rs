@@ -6,6 +6,7 @@ use beiming_ir::types::{DType, Dim};
 use super::super::node::{Cx, R, axis_of, bad_arguments, bad_attribute, product};
 use super::{Row, row};
 use crate::import::build::Build;
+use crate::import::extents;
 use crate::import::frame::V;
 
 pub const OPS: &[Row] = &[
@@ -69,7 +70,11 @@ fn scatter_nd(cx: &mut Cx<'_, '_>) -> R<Vec<V>> {
 /// out of range give no hit.
 fn one_hot(cx: &mut Cx<'_, '_>) -> R<Vec<V>> {
     let (i, values) = (cx.input(0)?, cx.input(2)?);
-    let depth = cx.dim(1)?;
+    let depth = cx.input(1)?;
+    let depth = match cx.dtype(depth).is_int() {
+        true => extents::read_one(cx, depth, 0, i64::MAX)?,
+        false => cx.dim(1)?,
+    };
     let rank = cx.rank(i);
     let axis = axis_of(cx.int("axis", -1)?, rank + 1)?;
     let i = cx.cast(i, DType::I64)?;

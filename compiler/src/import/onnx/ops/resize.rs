@@ -117,7 +117,7 @@ fn resize(cx: &mut Cx<'_, '_>) -> R<Vec<V>> {
     let mut shape = dims.clone();
     let mut all: Vec<Option<Real>> = vec![Some(1.0.into()); rank];
     if given(cx, 3) {
-        let sizes = cx.dims(3)?;
+        let sizes = cx.extents(3, |_| (1, i64::MAX))?;
         if sizes.len() != axes.len() {
             return bad_arguments(format!("{} sizes for {} axes", sizes.len(), axes.len()));
         }

@@ -6,6 +6,7 @@ use beiming_ir::types::{DType, Dim};
 use super::super::node::{Cx, R, axis_of, bad_arguments, product};
 use super::{Row, row};
 use crate::import::build::Build;
+use crate::import::extents;
 use crate::import::frame::V;
 
 pub const OPS: &[Row] =
@@ -14,7 +15,18 @@ pub const OPS: &[Row] =
 fn topk(cx: &mut Cx<'_, '_>) -> R<Vec<V>> {
     let x = cx.input(0)?;
     let axis = axis_of(cx.int("axis", -1)?, cx.rank(x))?;
-    let k = if cx.since >= 10 { cx.dim(1)? } else { Dim::from(cx.int("k", -1)?) };
+    let extent = cx.shape(x)[axis].clone();
+    let k = if cx.since >= 10 {
+        let (k, hi) = (cx.input(1)?, extent.range(cx.symbols()).hi);
+        let open = cx.top().dims_of(k).is_none();
+        let k = extents::read_one(cx, k, 0, hi)?;
+        if open {
+            extents::expect_at_most(cx, &k, &extent)?;
+        }
+        k
+    } else {
+        Dim::from(cx.int("k", -1)?)
+    };
     if k.known().is_some_and(|k| k < 0) {
         return bad_arguments(format!("k is {k}; it cannot be negative"));
     }

@@ -1,10 +1,12 @@
 //! Shapes: reading them, and giving a tensor another one.
 
+use beiming_ir::ops::{BinaryOp, ReduceOp};
 use beiming_ir::types::Dim;
 
 use super::super::node::{Cx, R, axes_of, axis_of, bad_arguments, bad_attribute, product, unsupported};
 use super::{Row, row};
 use crate::import::build::Build;
+use crate::import::extents;
 use crate::import::frame::V;
 
 /// Versions of the ops that only gain element types.
@@ -39,9 +41,14 @@ fn size(cx: &mut Cx<'_, '_>) -> R<Vec<V>> {
 
 fn reshape(cx: &mut Cx<'_, '_>) -> R<Vec<V>> {
     let x = cx.input(0)?;
+    let allow_zero = cx.since >= 14 && cx.flag("allowzero", false)?;
+    if cx.since >= 5
+        && let Some(given) = cx.told_by_data(1)?
+    {
+        return Ok(vec![reshape_by_data(cx, x, given, allow_zero)?]);
+    }
     let target =
         if cx.since >= 5 { cx.dims(1)? } else { cx.int_list("shape")?.unwrap_or_default().into_iter().map(Dim::from).collect() };
-    let allow_zero = cx.since >= 14 && cx.flag("allowzero", false)?;
     let have = cx.shape(x);
     let mut out = vec![];
     let mut open = None;
@@ -75,6 +82,39 @@ fn reshape(cx: &mut Cx<'_, '_>) -> R<Vec<V>> {
         out[i] = total.floor_div(&rest);
     }
     Ok(vec![cx.reshape(x, out)?])
+}
+
+/// A reshape to extents that only the run knows, among which may be zeros (copied from the data) and one -1.
+fn reshape_by_data(cx: &mut Cx<'_, '_>, x: V, given: V, allow_zero: bool) -> R {
+    let have = cx.shape(x);
+    let total = product(&have);
+    let rank = cx.extent(given, 0, "the number of extents")?;
+    let mut want = given;
+    if !allow_zero {
+        let copied = cx.dim_vector((0..rank).map(|i| have.get(i).cloned().unwrap_or_default()).collect());
+        let zero = cx.with(BinaryOp::Eq, want, 0.0)?;
+        want = cx.select(zero, copied, want)?;
+    }
+    if rank > 0 {
+        let open = cx.with(BinaryOp::Eq, want, -1.0)?;
+        let one = cx.scalar_like(want, 1.0);
+        let rest = cx.select(open, one, want)?;
+        let rest = cx.reduce(ReduceOp::Prod, rest, vec![0], true)?;
+        let whole = cx.dim_scalar(total.clone());
+        let left = cx.binary(BinaryOp::Div, whole, rest)?;
+        want = cx.select(open, left, want)?;
+    }
+    let r = total.range(cx.symbols());
+    let mut shape = extents::read(cx, want, &[], |_| (0, if r.lo > 0 { r.hi } else { i64::MAX }))?;
+    extents::expect_equal(cx, &product(&shape), &total)?;
+    if r.lo > 0
+        && let Some(last) = shape.iter().rposition(|d| d.known().is_none())
+    {
+        // What has been checked, said so that sizes are bounded by that of the data.
+        shape[last] = 1.into();
+        shape[last] = total.floor_div(&product(&shape));
+    }
+    cx.reshape(x, shape)
 }
 
 fn flatten(cx: &mut Cx<'_, '_>) -> R<Vec<V>> {
@@ -137,8 +177,11 @@ fn transpose(cx: &mut Cx<'_, '_>) -> R<Vec<V>> {
 /// Bidirectional broadcast: an extent of 1 in the wanted shape keeps the argument's.
 fn expand(cx: &mut Cx<'_, '_>) -> R<Vec<V>> {
     let x = cx.input(0)?;
-    let mut want = cx.dims(1)?;
     let mut have = cx.shape(x);
+    if let Some(given) = cx.told_by_data(1)? {
+        return Ok(vec![expand_by_data(cx, x, given)?]);
+    }
+    let mut want = cx.dims(1)?;
     if let Some(d) = want.iter().find(|d| d.known().is_some_and(|v| v < 0)) {
         return bad_arguments(format!("its shape holds {d}"));
     }
@@ -156,11 +199,32 @@ fn expand(cx: &mut Cx<'_, '_>) -> R<Vec<V>> {
     Ok(vec![cx.broadcast(x, want)?])
 }
 
+/// As [`expand`], to extents that only the run knows.
+fn expand_by_data(cx: &mut Cx<'_, '_>, x: V, given: V) -> R {
+    let count = cx.extent(given, 0, "the number of extents")?;
+    let rank = count.max(cx.rank(x));
+    let mut have = vec![Dim::from(1); rank - cx.rank(x)];
+    have.extend(cx.shape(x));
+    let leading = cx.dim_vector(vec![1.into(); rank - count]);
+    let want = cx.concat(&[leading, given], 0)?;
+    let own = cx.dim_vector(have.clone());
+    let one = cx.with(BinaryOp::Eq, want, 1.0)?;
+    let want = cx.select(one, own, want)?;
+    // An extent other than one stays.
+    let fixed: Vec<Option<Dim>> = have.iter().map(|d| d.known().filter(|k| *k != 1).map(Dim::from)).collect();
+    let shape = extents::read(cx, want, &fixed, |_| (0, i64::MAX))?;
+    let mut x = cx.reshape(x, have)?;
+    for (axis, extent) in shape.iter().enumerate() {
+        x = extents::stretch(cx, x, axis, extent)?;
+    }
+    cx.broadcast(x, shape)
+}
+
 /// Each repeated axis becomes two, `[repeats, extent]`, of which the first is broadcast.
 fn tile(cx: &mut Cx<'_, '_>) -> R<Vec<V>> {
     let x = cx.input(0)?;
     let dims = cx.shape(x);
-    let repeats = if cx.since >= 6 { cx.dims(1)? } else { return unsupported("Tile of opset 1") };
+    let repeats = if cx.since >= 6 { cx.extents(1, |_| (0, i64::MAX))? } else { return unsupported("Tile of opset 1") };
     if repeats.len() != dims.len() {
         return bad_arguments(format!("it has {} repeats for data of rank {}", repeats.len(), dims.len()));
     }

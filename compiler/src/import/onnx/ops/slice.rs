@@ -1,11 +1,12 @@
 //! Parts of tensors: slices, splits, joins, padding.
 
-use beiming_ir::ops::{Op, PadMode, Slice};
-use beiming_ir::types::Dim;
+use beiming_ir::ops::{BinaryOp, Op, PadMode, Slice};
+use beiming_ir::types::{DType, Dim};
 
 use super::super::node::{Cx, R, axis_of, bad_arguments, bad_attribute, product, unsupported};
 use super::{MANY, Row, row};
 use crate::import::build::Build;
+use crate::import::extents;
 use crate::import::frame::V;
 
 pub const OPS: &[Row] = &[
@@ -64,6 +65,9 @@ fn slice(cx: &mut Cx<'_, '_>) -> R<Vec<V>> {
         }
         Ok(cx.int_list(name)?.map(|l| l.into_iter().map(Dim::from).collect()))
     };
+    if cx.since >= 10 && (1..3).any(|i| cx.opt(i).is_some_and(|v| cx.top().dims_of(v).is_none())) {
+        return Ok(vec![slice_by_data(cx, x)?]);
+    }
     let (Some(starts), Some(ends)) = (list(1, "starts")?, list(2, "ends")?) else {
         return bad_attribute("starts or ends are missing");
     };
@@ -93,12 +97,67 @@ fn slice(cx: &mut Cx<'_, '_>) -> R<Vec<V>> {
     Ok(vec![cx.emit(Op::Slice(s), &[x])?])
 }
 
+/// A slice of which only the run knows the bounds.
+fn slice_by_data(cx: &mut Cx<'_, '_>, x: V) -> R {
+    let dims = cx.shape(x);
+    let mut bound = vec![];
+    for i in 1..3 {
+        let v = cx.input(i)?;
+        bound.push(cx.cast(v, DType::I64)?);
+    }
+    let count = cx.extent(bound[0], 0, "the number of starts")?;
+    let axes = cx.opt(3).map(|_| cx.ints(3)).transpose()?.unwrap_or((0..count as i64).collect());
+    let steps = cx.opt(4).map(|_| cx.ints(4)).transpose()?.unwrap_or(vec![1; count]);
+    if cx.extent(bound[1], 0, "the number of ends")? != count || axes.len() != count || steps.len() != count {
+        return bad_arguments("starts, ends, axes and steps differ in length");
+    }
+    let axes = axes.iter().map(|a| axis_of(*a, dims.len())).collect::<R<Vec<_>>>()?;
+    if let Some((i, axis)) = axes.iter().enumerate().find(|(i, a)| axes[..*i].contains(a)) {
+        return bad_arguments(format!("axis {axis} stands twice, the second time at {i}"));
+    }
+    if let Some(i) = steps.iter().position(|s| *s == 0) {
+        return bad_arguments(format!("the step of axis {} is 0", axes[i]));
+    }
+    // Bounds from the front, clamped: going back, the end lies before the first element.
+    let own: Vec<Dim> = axes.iter().map(|a| dims[*a].clone()).collect();
+    let back = |s: &i64| Dim::from(if *s < 0 { -1 } else { 0 });
+    let extent = cx.dim_vector(own.clone());
+    let low = cx.dim_vector(steps.iter().map(back).collect());
+    let high = cx.dim_vector(own.iter().zip(&steps).map(|(n, s)| n.clone() + back(s)).collect());
+    for v in &mut bound {
+        let wrapped = cx.binary(BinaryOp::Add, *v, extent)?;
+        let negative = cx.with(BinaryOp::Lt, *v, 0.0)?;
+        let at = cx.select(negative, wrapped, *v)?;
+        let at = cx.binary(BinaryOp::Max, at, low)?;
+        *v = cx.binary(BinaryOp::Min, at, high)?;
+    }
+    let sign = cx.dim_vector(steps.iter().map(|s| s.signum().into()).collect());
+    let size = cx.dim_vector(steps.iter().map(|s| s.saturating_abs().into()).collect());
+    let distance = cx.binary(BinaryOp::Sub, bound[1], bound[0])?;
+    let distance = cx.binary(BinaryOp::Mul, distance, sign)?;
+    let up = cx.binary(BinaryOp::Add, distance, size)?;
+    let up = cx.with(BinaryOp::Sub, up, 1.0)?;
+    let len = cx.binary(BinaryOp::Div, up, size)?;
+    let len = cx.with(BinaryOp::Max, len, 0.0)?;
+    // An empty slice of an empty axis starts nowhere.
+    let start = cx.with(BinaryOp::Max, bound[0], 0.0)?;
+    let most: Vec<i64> = own.iter().map(|d| d.range(cx.symbols()).hi).collect();
+    let start = extents::read(cx, start, &[], |i| (0, most[i]))?;
+    let len = extents::read(cx, len, &[], |i| (0, most[i]))?;
+    let mut s = Slice { start: vec![Dim::Known(0); dims.len()], len: dims.clone(), step: vec![1; dims.len()] };
+    for (i, axis) in axes.into_iter().enumerate() {
+        (s.start[axis], s.len[axis], s.step[axis]) = (start[i].clone(), len[i].clone(), steps[i]);
+    }
+    cx.emit(Op::Slice(s), &[x])
+}
+
 fn split(cx: &mut Cx<'_, '_>) -> R<Vec<V>> {
     let x = cx.input(0)?;
     let axis = axis_of(cx.int("axis", 0)?, cx.rank(x))?;
     let extent = cx.shape(x)[axis].clone();
     let given = if cx.since >= 13 {
-        cx.opt(1).map(|_| cx.dims(1)).transpose()?
+        let hi = extent.range(cx.symbols()).hi;
+        cx.opt(1).map(|_| cx.extents(1, |_| (0, hi))).transpose()?
     } else {
         cx.int_list("split")?.map(|l| l.into_iter().map(Dim::from).collect())
     };
@@ -126,6 +185,7 @@ fn split(cx: &mut Cx<'_, '_>) -> R<Vec<V>> {
     {
         return bad_arguments(format!("the parts {} do not make up the extent {extent}", total));
     }
+    extents::expect_equal(cx, &total, &extent)?;
     let mut at = Dim::Known(0);
     let mut out = vec![];
     for p in parts {
@@ -148,7 +208,8 @@ fn pad(cx: &mut Cx<'_, '_>) -> R<Vec<V>> {
     let x = cx.input(0)?;
     let rank = cx.rank(x);
     let pads: Vec<Dim> = if cx.since >= 11 {
-        cx.dims(1)?
+        let v = cx.input(1)?;
+        extents::read_signed(cx, v)?
     } else {
         let name = if cx.since >= 2 { "pads" } else { "paddings" };
         cx.int_list(name)?.unwrap_or_default().into_iter().map(Dim::from).collect()
@@ -168,9 +229,16 @@ fn pad(cx: &mut Cx<'_, '_>) -> R<Vec<V>> {
         m => return bad_attribute(format!("attribute `mode` is `{m}`; allowed are constant, reflect, edge, wrap")),
     };
     let (mut lo, mut hi) = (vec![Dim::Known(0); rank], vec![Dim::Known(0); rank]);
+    let own = cx.shape(x);
     for (i, axis) in axes.iter().enumerate() {
         lo[*axis] = pads[i].clone();
         hi[*axis] = pads[axes.len() + i].clone();
+        let crops = |d: &Dim| d.known().is_none() && d.range(cx.symbols()).lo < 0;
+        if crops(&lo[*axis]) || crops(&hi[*axis]) {
+            // More may be cropped than there is.
+            let left = own[*axis].clone() + lo[*axis].clone() + hi[*axis].clone();
+            extents::expect_at_most(cx, &(Dim::from(0) - left), &0.into())?;
+        }
     }
     if lo.iter().chain(&hi).all(|d| d.is(0)) {
         return Ok(vec![x]);

@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use beiming_ir::graph::Loc;
 use beiming_ir::tensor::{Num, Tensor};
-use beiming_ir::types::{DType, Dim, Symbols, TensorType};
+use beiming_ir::types::{DType, Dim, Range, Symbols, TensorType};
 
 use super::super::syntax::{Attrs, Element, Function, Quantized, Type};
 use super::Known;
@@ -40,6 +40,8 @@ pub struct Inputs {
     fixed: BTreeMap<String, Dim>,
     /// Ranges of the symbols.
     pub symbols: Symbols,
+    /// Ranges for symbols that are yet to be made.
+    pub made: BTreeMap<String, Range>,
 }
 
 impl Inputs {
@@ -53,6 +55,7 @@ impl Inputs {
             valued: known.valued.clone(),
             fixed: BTreeMap::new(),
             symbols: Symbols::default(),
+            made: BTreeMap::new(),
         };
         let (mut errors, mut unsupported, mut bounds) = (vec![], vec![], vec![]);
         let mut used = BTreeSet::new();
@@ -103,6 +106,7 @@ impl Inputs {
             return Err(ImportError::Unsupported { ops: unsupported });
         }
         all.symbols = settled.symbols;
+        all.made = settled.made;
         for name in &all.valued {
             let r = common::range(name, options);
             all.symbols.declare(name, r.lo, r.hi);

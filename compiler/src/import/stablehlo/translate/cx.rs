@@ -38,6 +38,10 @@ impl Build for Cx<'_, '_> {
         &self.loc
     }
 
+    fn fresh_symbol(&mut self, stem: &str, lo: i64, hi: i64) -> Dim {
+        self.walk.fresh_symbol(stem, lo, hi)
+    }
+
     fn unequal(&mut self, a: &Dim, b: &Dim) {
         self.walk.learn_equal(a, b);
     }

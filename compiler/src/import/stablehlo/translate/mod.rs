@@ -121,6 +121,7 @@ fn round<'m>(
 ) -> Result<Walk<'m>, ImportError> {
     let border = border::Inputs::of(entry, options, known)?;
     let mut walk = Walk::new(module, border.symbols.clone(), settings);
+    walk.frame().asked.clone_from(&border.made);
     let args = border.define(&mut walk);
     let loc = beiming_ir::graph::Loc::new(entry.name.clone(), "func.func", "module");
     match walk.call(entry, &args) {
@@ -132,6 +133,9 @@ fn round<'m>(
 
 fn done(walk: Walk<'_>) -> Result<Translation, ImportError> {
     let mut walk = walk;
+    if walk.errors.is_empty() && walk.unsupported.is_empty() {
+        walk.errors = crate::import::border::not_made(&walk.frame().asked);
+    }
     let (errors, unsupported) = (std::mem::take(&mut walk.errors), std::mem::take(&mut walk.unsupported));
     match (errors.is_empty(), unsupported.is_empty()) {
         (true, true) => {

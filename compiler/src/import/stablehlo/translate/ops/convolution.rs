@@ -6,6 +6,7 @@ use beiming_ir::types::Dim;
 use super::super::cx::{Cx, amounts, axes_in};
 use super::super::value::Val;
 use super::dot::accumulator;
+use super::dynamic::amounts_of;
 use super::elementwise::one;
 use super::shape::padded;
 use super::window::pads;
@@ -57,7 +58,7 @@ fn convolution(cx: &mut Cx<'_, '_>) -> R<Vec<Val>> {
 }
 
 fn dynamic(cx: &mut Cx<'_, '_>) -> R<Vec<Val>> {
-    let flat = cx.dims(2)?;
+    let flat = amounts_of(cx, 2)?;
     if flat.len() != 2 * cx.rank(cx.plain(0)?).saturating_sub(2) {
         return bad_arguments("its padding must hold a pair for each spatial axis");
     }

@@ -9,6 +9,7 @@ use super::region;
 use super::shape::{Starts, clamped, starts};
 use super::{Row, any};
 use crate::import::build::Build;
+use crate::import::extents;
 use crate::import::fail::{Fail, R, bad_arguments, bad_attribute};
 use crate::import::frame::V;
 use crate::import::stablehlo::syntax::{Attr, Attrs};
@@ -80,14 +81,18 @@ fn gather(cx: &mut Cx<'_, '_>) -> R<Vec<Val>> {
 fn dynamic_gather(cx: &mut Cx<'_, '_>) -> R<Vec<Val>> {
     let given = cx.plain(2)?;
     let sizes = match (cx.top().dims_of(given), cx.result_shape(0)?) {
-        (None, Some(declared)) => declared_sizes(cx, &declared)?,
+        (None, Some(declared)) => {
+            let sizes = declared_sizes(cx, &declared)?;
+            extents::expect(cx, given, &sizes)?;
+            sizes
+        }
         _ => cx.dims(2)?,
     };
     gathered(cx, sizes)
 }
 
 /// The sizes of windows whose argument only the run knows: the declared result has them, but for the axes that it drops, where
-/// they are 1. Others would be wrong, and nothing checks them.
+/// they are 1. The run checks them.
 fn declared_sizes(cx: &Cx<'_, '_>, declared: &[Dim]) -> R<Vec<Dim>> {
     let rank = cx.shape_of(&cx.val(0)?)?.len();
     let dims = window_dims(cx, &GATHER, rank, cx.rank(cx.plain(1)?), declared.len())?;

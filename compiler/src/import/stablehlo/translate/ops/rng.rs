@@ -12,6 +12,7 @@ use super::super::math::{Ex, emit, special, value};
 use super::super::value::Val;
 use super::{Row, real};
 use crate::import::build::Build;
+use crate::import::extents;
 use crate::import::fail::{R, bad_arguments, bad_attribute, unsupported};
 use crate::import::frame::V;
 
@@ -208,7 +209,14 @@ fn rng(cx: &mut Cx<'_, '_>) -> R<Vec<Val>> {
     let (a, b) = (cx.plain(0)?, cx.plain(1)?);
     let own = cx.dtype(a);
     let shape: Vec<usize> = match cx.result_shape(0)? {
-        Some(_) => known(cx, 0)?,
+        Some(declared) => {
+            // A shape that only the run knows is the declared one.
+            let given = cx.plain(2)?;
+            if cx.top().dims_of(given).is_none() {
+                extents::expect(cx, given, &declared)?;
+            }
+            known(cx, 0)?
+        }
         None => cx.known(2)?.iter().filter_map(|d| usize::try_from(*d).ok()).collect(),
     };
     // Another key for every operation: by its result, and by the values that the graph has so far.
