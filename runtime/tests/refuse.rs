@@ -222,7 +222,7 @@ fn extents_that_values_tell() {
         (
             vec![bind.clone(), read(&["5", "S"], "at_most")],
             [1, 3],
-            "position 1 is 3 at run time, at most S, which is 1, is allowed",
+            "position 1 is 3 at run time, at most S, which is 1 is allowed",
         ),
         (vec![read(&["S"], "bind")], [5, 3], "no step binds the symbol `T`"),
         (vec![read(&["S", "2*T"], "bind")], [5, 3], "`2*T` is no symbol"),
