@@ -168,9 +168,12 @@ fn divides(d: &Dim, by: i64) -> bool {
     d.known().is_some_and(|n| n % by == 0)
 }
 
-/// Bytes of the unified buffer: rows and fractals of both operands, the accumulators, the result in fractals and in rows.
+/// Bytes of an operand's element in the unified buffer: in rows and in fractals.
+const OPERANDS: i64 = 2 * 2;
+
+/// Bytes of the unified buffer: operands, the accumulators, the result in fractals and in rows.
 fn bytes(t: &Tiling) -> i64 {
-    2 * 2 * (t.bm + t.bn) * t.bk * t.steps + t.bm * t.bn * (4 + 2 + 4)
+    OPERANDS * (t.bm + t.bn) * t.bk * t.steps + t.bm * t.bn * (4 + 2 + 4)
 }
 
 /// A convolution's tile beside what may follow it; `size`: bytes of an element of the result.
@@ -215,10 +218,9 @@ fn smaller(npu: &Npu, t: Tiling, [_, columns, depth]: &[Dim; 3], size: i64, room
     } else {
         t = wide;
     }
-    // All pipes meet for every step: the deeper the better.
-    let fits = |t: &Tiling| {
-        2 * bytes(t) <= room && 4 * t.bm * t.bk <= i64::from(npu.core.l0a) && 4 * t.bn * t.bk <= i64::from(npu.core.l0b)
-    };
+    // All pipes meet for every step: the deeper the better, as long as two copies of the operands and of the result fit.
+    let twice = |t: &Tiling| 2 * OPERANDS * (t.bm + t.bn) * t.bk + 12 * t.bm * t.bn;
+    let fits = |t: &Tiling| twice(t) <= room && !full(t);
     let deeper = |t: &Tiling| Tiling { bk: 2 * t.bk, ..*t };
     while fits(&deeper(&t)) && depth.known().is_none_or(|k| t.bk < k) {
         t = deeper(&t);
