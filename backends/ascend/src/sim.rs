@@ -14,7 +14,7 @@ pub fn chip_text(npu: &Npu) -> String {
         Generation::V3510 => 3510,
     };
     let k_per_cycle = |d| c.cube_mode(d).map_or(0, |m| m.k_per_cycle);
-    let lines: [(&str, String); 30] = [
+    let lines: [(&str, String); 31] = [
         ("name", npu.name.into()),
         ("generation", generation.to_string()),
         ("cube_cores", npu.cube_cores.to_string()),
@@ -35,6 +35,7 @@ pub fn chip_text(npu: &Npu) -> String {
         ("gm_to_l1", c.gm_to_l1_streaming.to_string()),
         ("gm_to_ub", c.gm_vector.0.to_string()),
         ("ub_to_gm", c.gm_vector.1.to_string()),
+        ("ub_to_l1", c.ub_to_l1.to_string()),
         ("simple_16", c.vector.simple_16.to_string()),
         ("slow", c.vector.slow.to_string()),
         ("reduce_32", c.vector.reduce_32.to_string()),

@@ -78,6 +78,8 @@ pub struct Core {
     pub gm_to_l1_streaming: f64,
     /// Bytes a cycle one vector core reads from and writes to global memory.
     pub gm_vector: (f64, f64),
+    /// Bytes a cycle from the unified buffer to L1; 0: there is no such path.
+    pub ub_to_l1: f64,
     /// Bytes to which a row in global memory should be aligned for full rate.
     pub gm_align: u32,
     /// Share of the rate left where rows of an ND-to-Nz copy are not aligned.
@@ -191,6 +193,7 @@ impl Core {
             gm_to_l1_streaming: 84.5,
             // I: `ddr` read, `ub->ddr`.
             gm_vector: (32.0, 64.0),
+            ub_to_l1: 0.0,
             // A: 512 bytes; 48 % and 22 % of the time lost on an odd row length.
             gm_align: 512,
             misaligned_nz: 0.52,
@@ -223,7 +226,8 @@ impl Core {
             gm_to_l1_alone: 17.0,
             gm_to_l1_streaming: 17.0,
             gm_vector: (17.0, 17.0),
-            // The vector unit carries accumulators to the unified buffer, 512 bytes a cycle by the ini; writing is what counts.
+            // I: `ub->l1`. Accumulators come to the unified buffer at the vector unit's own rate; the ini has twice as much.
+            ub_to_l1: 256.0,
             l0c_to_gm: 17.0,
             padded_copy: false,
             fixpipe: false,

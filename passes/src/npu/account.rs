@@ -12,6 +12,7 @@ use beiming_ir::ops::{BinaryOp, UnaryOp};
 use beiming_ir::target::npu::{Generation, Npu};
 use beiming_ir::tensor::Num;
 use beiming_ir::types::{DType, Dim};
+use beiming_ir::walk::for_stmts;
 
 use super::sync::capacity;
 use super::{Estimate, Pipes};
@@ -102,7 +103,10 @@ pub fn account(k: &Kernel, npu: &Npu, dims: &dyn Fn(&str) -> Option<i64>) -> Opt
         fixpipe: times(p.fixpipe),
         scalar: times(p.scalar),
     };
-    let core = if on.copies.iter().any(|c| *c > 1) {
+    // Where all pipes meet for every tile they take turns, whatever has two copies.
+    let mut meet = false;
+    for_stmts(&k.body, &mut |s| meet |= matches!(s, Stmt::Wait { handover: None, .. }));
+    let core = if on.copies.iter().any(|c| *c > 1) && !meet {
         pipes.overlapped()
     } else {
         (pipes.named().iter().map(|c| c.1).sum(), pipes.overlapped().1)
@@ -280,6 +284,7 @@ impl Walk<'_> {
                         bytes / c.gm_vector.0
                     };
             }
+            Some(Pipe::Mte3) if to.space == Space::L1 => self.pipes.mte3 += times * bytes / c.ub_to_l1,
             Some(Pipe::Mte3) => {
                 self.moved += times * bytes;
                 self.pipes.mte3 += times * bytes / c.gm_vector.1;

@@ -16,7 +16,7 @@ Chip parse_chip(const std::string& text) {
     std::map<std::string, double*> rates = {
         {"clock_mhz", &c.clock_mhz}, {"mmad_start", &c.mmad_start}, {"l1_to_l0a", &c.l1_to_l0a}, {"l1_to_l0b", &c.l1_to_l0b},
         {"load_start", &c.load_start}, {"l0c_to_gm", &c.l0c_to_gm}, {"gm_to_l1", &c.gm_to_l1}, {"gm_to_ub", &c.gm_to_ub},
-        {"ub_to_gm", &c.ub_to_gm}, {"simple_16", &c.simple_16}, {"slow", &c.slow}, {"reduce_32", &c.reduce_32},
+        {"ub_to_gm", &c.ub_to_gm}, {"ub_to_l1", &c.ub_to_l1}, {"simple_16", &c.simple_16}, {"slow", &c.slow}, {"reduce_32", &c.reduce_32},
         {"gather", &c.gather}, {"f16_k_per_cycle", &c.f16_k_per_cycle}, {"f32_k_per_cycle", &c.f32_k_per_cycle},
         {"i8_k_per_cycle", &c.i8_k_per_cycle},
     };

@@ -84,7 +84,7 @@ void copy_within(const Window& dst, const Window& src, uint32_t blocks, uint64_t
         auto* to = in.touch(dst, b * (bytes + dst_gap), bytes, true);
         if (from && to) std::memmove(to, from, bytes);
     }
-    in.spend(double(blocks * bytes) / (out ? chip.ub_to_gm : chip.simple_16 * 2));
+    in.spend(double(blocks * bytes) / (out ? chip.ub_to_l1 : chip.simple_16 * 2));
 }
 
 void copy_accumulators(const Window& dst, const Window& src, uint64_t bytes, bool squares, Site site) {
@@ -97,7 +97,7 @@ void copy_accumulators(const Window& dst, const Window& src, uint64_t bytes, boo
     auto* from = in.touch(src, 0, bytes, false, 1024);
     auto* to = in.touch(dst, 0, bytes, true);
     if (from && to) std::memcpy(to, from, bytes);
-    in.spend(double(bytes) / chip.l0c_to_gm);
+    in.spend(double(bytes) / (chip.simple_16 * 2));
 }
 
 void copy_in_padded(const Window& dst, const uint8_t* src, const AscendC::DataCopyExtParams& p, const Padding& pad, Site site) {

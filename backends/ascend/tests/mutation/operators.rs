@@ -322,6 +322,10 @@ pub fn places() -> Vec<Operator> {
         argument("pad-count", "one padding element too few", &["DataCopyPadExtParams"], nth(2), |s, _, l, a| {
             padded(s, l).then(|| plus(a, -1))
         }),
+        argument("apart-rows-less", "fractals of one row less", &["DataCopyParams"], nth(0), by(-1)),
+        argument("apart-rows-more", "fractals of one row more", &["DataCopyParams"], nth(0), by(1)),
+        argument("apart-from", "fractals out of rows a block further apart", &["DataCopyParams"], nth(2), several),
+        argument("apart-to", "fractals put together to rows a block further apart", &["DataCopyParams"], nth(3), several),
         operator("global-in", "a copy in that starts one element further", |s, at| moved_global(s, at, 1)),
         operator("global-out", "a result that starts one element further", |s, at| moved_global(s, at, 0)),
         dropped("drop-copy", "a copy left out", |l| is_statement(l) && copy(l).is_some()),
@@ -432,12 +436,17 @@ fn moved_global(s: &Source, at: usize, which: usize) -> Vec<Edits> {
 /// A copy of whole blocks by a block more or less; 0: by one element less.
 fn plain(s: &Source, at: usize, blocks: i64) -> Vec<Edits> {
     let line = s.code(at);
-    let Some(c) = calls(line).into_iter().find(|c| c.name == "DataCopy" && c.args.len() == 3 && !line.contains("Nd2Nz")) else {
+    let Some(c) = calls(line).into_iter().find(|c| c.name == "DataCopy" && c.args.len() == 3 && !line.contains("Params(")) else {
         return vec![];
     };
     let Some(size) = c.args.iter().take(2).find_map(|a| s.element(&line[a.clone()])).map(size_of) else { return vec![] };
     let n = if blocks == 0 { -1 } else { blocks * 32 / size };
     vec![edit(at, replaced(line, &c.args[2], &plus(&line[c.args[2].clone()], n)))]
+}
+
+/// One more, where a copy has several rows.
+fn several(_: &Source, c: &Call, line: &str, argument: &str) -> Option<String> {
+    (&line[c.args[0].clone()] != "1").then(|| plus(argument, 1))
 }
 
 /// The grid, loops and tails.

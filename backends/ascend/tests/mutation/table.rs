@@ -39,7 +39,13 @@ const SCRATCH: &str = "more of the scratch set than the tile has rows: what is b
 const AGAIN: &str = "the tile before has left the same numbers there";
 const BY_SCALAR: &str = "the scalar unit alone reads it, which the compiler orders behind the copy; where a row is less than a block it has filled it too";
 
+const ZEROS: &str =
+    "of one operand, behind the depth, which multiply zeros of the other, or of a row or column beyond the result";
+
 const EQUIVALENT: &[Equivalent] = &[
+    any("constant", "Duplicate<half>(bz", ZEROS),
+    of(Unit::Cube, "tail-fill", "T(0)", ZEROS),
+    any("count-less", "Cast(rounded", "the last element of the last fractal is of a row or column beyond the result"),
     any("count-less", "Muls<float>(y, sums, 1.0f", PADDED),
     any("count-less", "(weightsWide, weights", "the last elements of the last tap are its padding up to a block"),
     any("row-pitch", "y[i10 * 40]", "a loop of one round: the row lies at zero"),
