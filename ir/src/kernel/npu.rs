@@ -35,19 +35,33 @@ pub fn pipe(k: &Kernel, s: &Stmt) -> Option<Pipe> {
     }
 }
 
-/// True for a local of truth values that instructions make and use as masks of one bit an element. One that a copy touches
-/// holds bytes as global memory does.
+/// True for a local of truth values that instructions make and use as masks of one bit an element. One that a copy touches, or
+/// that takes elements as they are from one that holds bytes, holds bytes as global memory does.
 pub fn is_mask(k: &Kernel, b: BufId) -> bool {
     if k.buffer(b).dtype != DType::Bool {
         return false;
     }
-    let mut copied = false;
+    let mut bytes = copied(k, b);
     for_stmts(&k.body, &mut |s| {
-        if let Stmt::Copy { dst, src, .. } = s {
-            copied |= dst.buffer == b || src.buffer == b;
+        if let Stmt::Vector { dst, value, .. } = s
+            && dst.buffer == b
+            && let Expr::Load(el, _) = &k.exprs[value.index()]
+        {
+            bytes |= k.buffer(el.buffer).space == Space::Memory || copied(k, el.buffer);
         }
     });
-    !copied
+    !bytes
+}
+
+/// True for a buffer that a copy reads or writes.
+fn copied(k: &Kernel, b: BufId) -> bool {
+    let mut found = false;
+    for_stmts(&k.body, &mut |s| {
+        if let Stmt::Copy { dst, src, .. } = s {
+            found |= dst.buffer == b || src.buffer == b;
+        }
+    });
+    found
 }
 
 /// Bytes of one copy of a local: whole blocks of 32.

@@ -112,7 +112,7 @@ pub fn source(
         return Err("reads across rows (transpositions) are not tiled for the vector unit yet".into());
     }
     let dtype = from.dtype;
-    if step.is(0) && matches!(dtype, DType::Bool | DType::I64) {
+    if step.is(0) && dtype == DType::I64 {
         return Err(format!("broadcast of {dtype} is not written for the vector unit"));
     }
     let negative = |d: &Dim| d.range(cx.symbols).lo < 0;
