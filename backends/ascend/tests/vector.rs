@@ -252,6 +252,45 @@ fn comparisons_over_the_whole_range() {
     simulate(&all);
 }
 
+/// Numbers and truth values of 8 bits that are one for all, one a row or one row for all.
+#[test]
+fn bytes_are_spread() {
+    let mut all = vec![];
+    for chip in CHIPS {
+        for shape in [&[1usize, 1][..], &[5, 1], &[1, 37]] {
+            for d in [I8, U8] {
+                let nodes = vec![cast(F32, 101), bin(BinaryOp::Mul, 100, 0)];
+                all.extend(calls(&group("spread", &[(F32, &[5, 37]), (d, shape)], &[], nodes), chip));
+            }
+            let chosen = vec![(Op::Select, vec![101, 100, 102])];
+            all.extend(calls(&group("chosen", &[(F32, &[5, 37]), (Bool, shape), (F32, &[5, 37])], &[], chosen), chip));
+        }
+    }
+    simulate(&all);
+}
+
+/// To the nearest whole number, ties to even, of whatever f32 holds.
+#[test]
+fn rounding() {
+    let mut all = vec![];
+    let numbers: Vec<f32> =
+        [0.0, 0.25, 0.5, 0.75, 1.5, 2.5, 3.5, 1e-30, 4_194_303.5, 4_194_304.5, 8_388_607.5, 8_388_609.0, 3e9, 1e38]
+            .into_iter()
+            .flat_map(|x| [x, -x])
+            .chain([f32::INFINITY, f32::NEG_INFINITY, f32::NAN])
+            .collect();
+    for chip in CHIPS {
+        let input = Tensor::f32(&[numbers.len()], &numbers);
+        let g = build(
+            &group("round", &[(F32, &[numbers.len()])], &[], vec![un(UnaryOp::Round, 100)]),
+            &[input.ty()],
+            Symbols::default(),
+        );
+        all.extend(lowered("rounding", &g, chip, &[input]));
+    }
+    simulate(&all);
+}
+
 /// What a reader of the emitted code sees.
 #[test]
 fn spelling() {

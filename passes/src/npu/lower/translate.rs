@@ -136,6 +136,9 @@ impl Translator<'_, '_, '_> {
         match op {
             UnaryOp::Neg => p.with(BinaryOp::Mul, x, -1.0),
             UnaryOp::Abs | UnaryOp::Exp | UnaryOp::Log | UnaryOp::Sqrt => p.unary(op, x),
+            UnaryOp::Round if !computes(p.npu(), Instruction::RoundInPlace, p.dtype(x)) && p.dtype(x) == DType::F32 => {
+                nearest(p, x)
+            }
             UnaryOp::Floor | UnaryOp::Ceil | UnaryOp::Round | UnaryOp::RoundAway | UnaryOp::Trunc => p.unary(op, x),
             UnaryOp::Recip => reciprocal(p, x),
             UnaryOp::Rsqrt => {
@@ -405,6 +408,22 @@ fn whole(p: &mut Program, op: BinaryOp, x: V, right: Right) -> Result<V, String>
     let difference = p.cast(DType::F32, difference)?;
     let to = if apart { BinaryOp::Ne } else { BinaryOp::Eq };
     p.compare(to, difference, Right::Number(number(DType::F32, 0.0)))
+}
+
+/// Rounded to the nearest whole number, ties to even, where no instruction does that: from 2^23 on the numbers of f32 are whole
+/// themselves, and below it adding that number and taking it away again rounds.
+fn nearest(p: &mut Program, x: V) -> Result<V, String> {
+    let whole = f64::from(1 << 23);
+    let size = p.unary(UnaryOp::Abs, x)?;
+    let sum = p.with(BinaryOp::Add, size, whole)?;
+    let rounded = p.with(BinaryOp::Add, sum, -whole)?;
+    let zero = Right::Number(number(DType::F32, 0.0));
+    let negative = p.compare(BinaryOp::Lt, x, zero)?;
+    let minus = p.with(BinaryOp::Mul, rounded, -1.0)?;
+    let signed = p.select(negative, minus, Right::Tile(rounded))?;
+    // NaN is not below, and stays.
+    let below = p.compare(BinaryOp::Lt, size, Right::Number(number(DType::F32, whole)))?;
+    p.select(below, signed, Right::Tile(x))
 }
 
 /// `1 / x`. The unit's own reciprocal has few digits.
