@@ -119,6 +119,40 @@ enum Zero {
     Open(i64),
 }
 
+/// The graph with the weights multiplied out to floats, as an importer that folds constants gives it.
+fn folded(g: &Graph) -> Graph {
+    let mut b = Build { g: Graph::new("folded", Symbols::default()) };
+    let mut made: Vec<(ValueId, ValueId)> =
+        g.inputs.iter().map(|v| (*v, b.g.add_input(&g.value(*v).name, g.ty(*v).clone()))).collect();
+    let mut known: Vec<(ValueId, Tensor)> = vec![];
+    for n in g.nodes() {
+        let constants: Option<Vec<Tensor>> =
+            n.inputs.iter().map(|v| known.iter().find(|k| k.0 == *v).map(|k| k.1.clone())).collect();
+        let value = match (g.const_of(n.outputs[0]), constants) {
+            (Some(t), _) => Some(t.clone()),
+            (None, Some(args)) if !args.is_empty() => {
+                eval::op(&n.op, &args, g, &eval::Dims::new()).ok().and_then(|mut t| t.pop())
+            }
+            _ => None,
+        };
+        let v = match value {
+            Some(t) => {
+                known.push((n.outputs[0], t.clone()));
+                b.constant(t)
+            }
+            None => {
+                let of = |v: &ValueId| made.iter().find(|m| m.0 == *v).map(|m| m.1).expect("made before");
+                let args: Vec<ValueId> = n.inputs.iter().map(of).collect();
+                b.op(n.op.clone(), &args)
+            }
+        };
+        made.push((n.outputs[0], v));
+    }
+    let y = made.iter().find(|m| m.0 == g.outputs[0]).expect("the result").1;
+    b.g.add_output("y", y);
+    b.g
+}
+
 /// `MatMulInteger` and what `DequantizeLinear`s around a product of floats come to.
 fn quantised(scaled: bool, [m, k, n]: [usize; 3], x: DType, w: DType, zeros: [Zero; 2], turned: bool) -> (Graph, Vec<Tensor>) {
     let mut b = Build { g: Graph::new("quantised", Symbols::default()) };
@@ -189,10 +223,12 @@ fn the_forms_of_importers() {
         ] {
             let (g, inputs) = quantised(scaled, shape, x, w, zeros, turned);
             let what = format!("{} {shape:?} {x} {w} {zeros:?}", if scaled { "scaled" } else { "whole" });
-            let made = compiled(&what, &g, chip, &inputs);
-            let native = made.iter().filter(|c| multiplies_bytes(c)).count();
-            assert_eq!(native, usize::from(chip != "ascend310p3"), "{what} on {chip}");
-            all.extend(made);
+            for g in [folded(&g), g] {
+                let made = compiled(&what, &g, chip, &inputs);
+                let native = made.iter().filter(|c| multiplies_bytes(c)).count();
+                assert_eq!(native, usize::from(chip != "ascend310p3"), "{what} on {chip}");
+                all.extend(made);
+            }
         }
     }
     simulate(&all);

@@ -111,8 +111,8 @@ fn product(g: &Graph, node: &Node, npu: &Npu, reassociate: bool) -> Option<Produ
         }
         DType::F32 | DType::F16 if reassociate => {
             let (x, zero, scale) = scaled(g, *a)?;
-            let (w, s) = factors(g, *b)?;
-            (Left { x, zero, scale: Some(scale) }, (w, Some(columns(&s)?)))
+            let (w, s) = factors(g, *b).and_then(|(w, s)| Some((w, columns(&s)?))).or_else(|| recovered(&constant(g, *b)?))?;
+            (Left { x, zero, scale: Some(scale) }, (w, Some(s)))
         }
         _ => return None,
     };
@@ -205,12 +205,41 @@ fn factors(g: &Graph, v: ValueId) -> Option<(Tensor, Tensor)> {
     }
 }
 
-/// The scales of columns, where they are that.
+/// The scales of columns, where they are that, one for each.
 fn columns(s: &Tensor) -> Option<Tensor> {
     let [k, n] = s.shape[..] else { return None };
     let v = s.to_f64();
     let same = (0..k * n).all(|i| v[i] == v[i % n] && v[i].is_finite());
     (k > 0 && same).then(|| Tensor::from_f64(DType::F32, &[n], &v[..n]))
+}
+
+/// A constant matrix of f32 that was quantised and has been multiplied out since: whole numbers and a scale for every column whose
+/// products, rounded to f32, are the very elements.
+fn recovered(t: &Tensor) -> Option<(Tensor, Tensor)> {
+    let [k, n] = t.shape[..] else { return None };
+    if t.dtype != DType::F32 || k == 0 {
+        return None;
+    }
+    let values: Vec<f32> = t.to_f64().into_iter().map(|v| v as f32).collect();
+    let (mut whole, mut scales) = (vec![0.0; k * n], vec![1.0f32; n]);
+    for j in 0..n {
+        let column = || (0..k).map(|i| values[i * n + j]);
+        let most = column().fold(0.0, |m: f32, v| if v.is_finite() { m.max(v.abs()) } else { f32::INFINITY });
+        if most == 0.0 {
+            continue;
+        }
+        // The largest element is some whole number times the scale, which that quotient misses by its last bit at most.
+        let near = |q: u32| {
+            let bits = ((f64::from(most) / f64::from(q)) as f32).to_bits();
+            [bits, bits + 1, bits.saturating_sub(1)].map(f32::from_bits)
+        };
+        let of = |v: f32, s: f32| (f64::from(v) / f64::from(s)).round() as f32;
+        let holds = |s: &f32| column().all(|v| (-128.0..=127.0).contains(&of(v, *s)) && of(v, *s) * s == v);
+        let s = (1..=128).flat_map(near).find(|s| s.is_normal() && holds(s))?;
+        scales[j] = s;
+        column().enumerate().for_each(|(i, v)| whole[i * n + j] = f64::from(of(v, s)));
+    }
+    Some((Tensor::from_f64(DType::F32, &[k, n], &whole), Tensor::f32(&[n], &scales)))
 }
 
 /// The value of what is made of constants.
@@ -328,5 +357,30 @@ impl Emit<'_, '_> {
         let by = self.binary(BinaryOp::Mul, left, columns)?;
         let y = self.binary(BinaryOp::Mul, y, by)?;
         self.cast(out, y)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn quantised_columns_are_recovered() {
+        let (k, n) = (37usize, 5usize);
+        let q = |i: usize| ((i * 97 + 13) % 256) as f32 - 128.0;
+        let s = [0.013f32, 1.0e-4, 3.3, 0.25, 7.77e-3];
+        let of = |f: &dyn Fn(usize) -> f32| Tensor::f32(&[k, n], &(0..k * n).map(f).collect::<Vec<_>>());
+        let t = of(&|i| q(i) * s[i % n]);
+        let (w, scales) = recovered(&t).expect("whole numbers times scales");
+        let (w, scales) = (w.to_f64(), scales.to_f64());
+        for (i, v) in t.to_f64().into_iter().enumerate() {
+            assert_eq!(f64::from(w[i] as f32 * scales[i % n] as f32), v, "element {i}");
+            assert!(w[i].fract() == 0.0 && (-128.0..=127.0).contains(&w[i]));
+        }
+        // Zeros have any scale; what is no product of such numbers has none.
+        assert!(recovered(&of(&|_| 0.0)).is_some());
+        assert!(recovered(&of(&|i| (i as f32 * 0.37).sin())).is_none());
+        assert!(recovered(&of(&|i| if i == 7 { f32::NAN } else { 1.0 })).is_none());
+        assert!(recovered(&of(&|i| if i == 7 { f32::INFINITY } else { 1.0 })).is_none());
     }
 }
