@@ -13,6 +13,7 @@ use super::super::math::{Ex, emit, number, value};
 use super::super::value::{Val, flatten};
 use super::linalg::{self, M, System};
 use super::numbers::{self, Z, val};
+use super::parts::along;
 use super::{Convert, reflections, schur, tridiagonal};
 use crate::import::build::Build;
 use crate::import::fail::{R, bad_arguments, bad_attribute, unsupported};
@@ -279,35 +280,93 @@ fn tournament(n: usize) -> (usize, Vec<usize>) {
     (rounds, table)
 }
 
-/// The rotations of one round that make the partners' elements of a Hermitian matrix vanish: `[.., n, n]`.
-fn rotations(cx: &mut Cx<'_, '_>, g: &[V], n: usize, rank: usize, step: V) -> R<Vec<V>> {
+/// Rotations of every row with its partner, the adjoint of what turns the columns of a Hermitian matrix.
+struct Rotations {
+    /// The partners: `i64[n]`.
+    partners: V,
+    /// What is kept of a row: `[.., n, 1]`.
+    cos: Ex,
+    /// What is added of its partner.
+    sin: Z,
+}
+
+impl Rotations {
+    /// Those that make the elements of a Hermitian matrix which rows share with their partners vanish, by these and by the diagonal.
+    fn of(cx: &mut Cx<'_, '_>, partners: V, mine: &Ex, shared: &Z) -> R<Rotations> {
+        let n = cx.extent(partners, 0, "the number of rows")?;
+        let q = value(cx.reshape(partners, vec![Dim::from(n), 1.into()])?);
+        let mine = emit(cx, &[mine])?;
+        let theirs = value(rows_at(cx, &mine, partners)?[0]);
+        let (i, mine) = (counted(cx, n, true), value(mine[0]));
+        // A complex element is turned to the real axis first: the rotation is real but for that phase.
+        let (length, phase) = match &shared.im {
+            None => (shared.re.clone(), Z::real(shared.re.clone() * 0.0 + 1.0)),
+            Some(im) => {
+                let length = shared.abs();
+                let divisor = length.eq(0.0).pick(1.0, &length);
+                (length, Z { re: &shared.re / &divisor, im: Some(im / &divisor) })
+            }
+        };
+        let none = length.eq(0.0).or(q.eq(&i));
+        let tau = (theirs - mine) / (none.pick(1.0, length) * 2.0);
+        let side = tau.eq(0.0).pick(i.lt(&q).pick(1.0, number(-1.0)), tau.sign());
+        let t = none.pick(0.0, side / (tau.abs() + (tau.square() + 1.0).sqrt()));
+        let cos = 1.0 / (t.square() + 1.0).sqrt();
+        let sin = phase.scaled(&(&t * &cos)).emit(cx)?;
+        let sin = Z::from(&rows_at(cx, &sin, partners)?).conj().emit(cx)?;
+        let cos = emit(cx, &[&cos])?[0];
+        Ok(Rotations { partners, cos: value(cos), sin: Z::from(&sin) })
+    }
+
+    /// The rows of a matrix turned.
+    fn turn(&self, cx: &mut Cx<'_, '_>, a: &[V]) -> R<Vec<V>> {
+        let theirs = Z::from(&rows_at(cx, a, self.partners)?);
+        Z::from(a).scaled(&self.cos).plus(&self.sin.times(&theirs)).emit(cx)
+    }
+}
+
+/// Rows in another order.
+fn rows_at(cx: &mut Cx<'_, '_>, a: &[V], order: V) -> R<Vec<V>> {
+    let axis = cx.rank(a[0]) - 2;
+    a.iter().map(|v| cx.emit(Op::Gather { axis }, &[*v, order])).collect()
+}
+
+/// Rounds of a tournament over a state of `n` rows until for a whole one nothing was above `enough`. A round gets the partners and
+/// the state, and gives the sizes of what it made vanish and the next state.
+fn tournaments(
+    cx: &mut Cx<'_, '_>,
+    n: usize,
+    enough: f64,
+    state: &[V],
+    round: impl FnOnce(&mut Cx<'_, '_>, V, &[V]) -> R<(Ex, Vec<V>)>,
+) -> R<Vec<V>> {
+    if n < 2 {
+        return Ok(state.to_vec());
+    }
     let (rounds, partners) = tournament(n);
-    let table = cx.constant(Tensor::build(DType::I64, &[rounds, n], |i| Num::Int(partners[i] as i128)));
-    let round = cx.with(BinaryOp::Rem, step, rounds as f64)?;
-    let q = cx.emit(Op::Gather { axis: 0 }, &[table, round])?;
-    let q = value(cx.reshape(q, vec![Dim::from(n), 1.into()])?);
-    let (i, c, g) = (counted(cx, n, true), counted(cx, n, false), Z::from(g));
-    let (own, other) = (i.eq(&c), q.eq(&c));
-    let mine = chosen(cx, &own, &g.re, rank, 1)?;
-    let across = chosen(cx, &own, &g.re, rank, 0)?;
-    let theirs = chosen(cx, &other, &across, rank, 1)?;
-    let shared = g.chosen(cx, &other, rank, 1)?;
-    // A complex element is turned to the real axis first: the rotation is real but for that phase.
-    let (length, phase) = match &shared.im {
-        None => (shared.re.clone(), Z::real(shared.re.clone() * 0.0 + 1.0)),
-        Some(im) => {
-            let length = shared.abs();
-            let divisor = length.eq(0.0).pick(1.0, &length);
-            (length, Z { re: &shared.re / &divisor, im: Some(im / &divisor) })
-        }
-    };
-    let none = length.eq(0.0).or(q.eq(&i));
-    let tau = (theirs - mine) / (none.pick(1.0, length) * 2.0);
-    let side = tau.eq(0.0).pick(i.lt(&q).pick(1.0, number(-1.0)), tau.sign());
-    let t = none.pick(0.0, side / (tau.abs() + (tau.square() + 1.0).sqrt()));
-    let cos = 1.0 / (t.square() + 1.0).sqrt();
-    let sin = phase.scaled(&(&t * &cos));
-    Z { re: own.pick(cos, other.pick(sin.re, 0.0)), im: sin.im.map(|s| own.pick(0.0, other.pick(s, 0.0))) }.emit(cx)
+    let worst = cx.scalar(DType::F64, 0.0);
+    let done = iterate_while(cx, rounds * sweeps(n), &[&[worst], state].concat(), |cx, step, state| {
+        let table = cx.constant(Tensor::build(DType::I64, &[rounds, n], |i| Num::Int(partners[i] as i128)));
+        let place = cx.with(BinaryOp::Rem, step, rounds as f64)?;
+        let partners = cx.emit(Op::Gather { axis: 0 }, &[table, place])?;
+        let (sizes, next) = round(cx, partners, &state[1..])?;
+        let sizes = emit(cx, &[&sizes])?[0];
+        let all = (0..cx.rank(sizes)).collect();
+        let worst = value(cx.reduce(ReduceOp::Max, sizes, all, false)?);
+        let place = value(place);
+        let worst = worst.max(place.eq(0.0).pick(0.0, value(state[0])));
+        let more = place.lt((rounds - 1) as f64).or(worst.gt(enough));
+        Ok([emit(cx, &[&more, &worst])?, next].concat())
+    })?;
+    Ok(done[1..].to_vec())
+}
+
+/// What rounding to a type, and sums of `n` numbers, leave of one.
+fn rounding(own: DType, n: usize) -> f64 {
+    match own {
+        DType::F64 => f64::EPSILON * n as f64,
+        _ => f64::from(f32::EPSILON) / 64.0,
+    }
 }
 
 fn sweeps(n: usize) -> usize {
@@ -346,22 +405,33 @@ fn syevd(cx: &mut Cx<'_, '_>) -> R<Vec<Val>> {
     let lower = letter(cx, "uplo")? == 'L';
     let wide = widened(cx, &a)?;
     let whole = reflections::hermitian(cx, &wide, n, lower)?;
-    let vectors = numbers::identity(cx, &wide, n, n)?;
-    let (rounds, planes) = (if n == 1 { 0 } else { tournament(n).0 * sweeps(n) }, a.len());
-    let state = [whole, vectors].concat();
-    let done = match rounds {
-        0 => state,
-        _ => iterate(cx, rounds, &state, |cx, step, state| {
-            let (g, vectors) = state.split_at(planes);
-            let j = rotations(cx, g, n, rank, step)?;
-            let back = numbers::adjoint(cx, &j)?;
-            let right = numbers::product(cx, g, &j)?;
-            Ok([numbers::product(cx, &back, &right)?, numbers::product(cx, vectors, &j)?].concat())
-        })?,
-    };
+    let (vectors, planes) = (numbers::identity(cx, &wide, n, n)?, a.len());
+    // The vectors are turned as rows.
+    let done = tournaments(cx, n, rounding(own, n), &[whole, vectors].concat(), |cx, partners, state| {
+        let (g, vectors) = state.split_at(planes);
+        let down = [&cx.shape(g[0])[..rank - 1], &[1.into()]].concat();
+        let mine = along(cx, g[0], (0, 0), n)?;
+        let mine = emit(cx, &[&mine])?[0];
+        let mine = value(cx.reshape(mine, down.clone())?);
+        let places = cx.reshape(partners, vec![n.into(), 1.into()])?;
+        let places = cx.broadcast(places, down)?;
+        let shared = g.iter().map(|v| cx.emit(Op::GatherElements { axis: rank - 1 }, &[*v, places])).collect::<R<Vec<V>>>()?;
+        let shared = Z::from(&shared);
+        let j = Rotations::of(cx, partners, &mine, &shared)?;
+        // Rows, then columns: they are the rows of the adjoint, and the matrix is its own.
+        let once = j.turn(cx, g)?;
+        let back = numbers::adjoint(cx, &once)?;
+        let next = [j.turn(cx, &back)?, j.turn(cx, vectors)?].concat();
+        let length = emit(cx, &[&mine.abs()])?[0];
+        let most = value(cx.reduce(ReduceOp::Max, length, vec![rank - 2], true)?);
+        let itself = counted(cx, n, true).eq(value(places));
+        let sizes = itself.pick(0.0, shared.abs() / most.eq(0.0).pick(1.0, &most));
+        Ok((sizes, next))
+    })?;
     let w = numbers::diagonal(cx, done[0], n, 0)?;
     let sorted = cx.emit_all(Op::TopK(TopK { k: Dim::from(n), axis: rank - 2, largest: false }), &[w])?;
-    let vectors = columns_at(cx, &done[planes..], sorted[1], rank)?;
+    let vectors = numbers::adjoint(cx, &done[planes..])?;
+    let vectors = columns_at(cx, &vectors, sorted[1], rank)?;
     let w = cx.cast(sorted[0], own)?;
     Ok(vec![val(cx, &vectors, own)?, Val::Plain(w), fine(cx, 2)?])
 }
@@ -378,22 +448,25 @@ fn gesdd(cx: &mut Cx<'_, '_>) -> R<Vec<Val>> {
     }
     let wide = widened(cx, &a)?;
     let tall = rows >= columns;
-    let b = if tall { wide } else { numbers::adjoint(cx, &wide)? };
+    // Columns are turned as rows of the adjoint.
+    let b = if tall { numbers::adjoint(cx, &wide)? } else { wide };
     let (n, m) = (rows.min(columns), rows.max(columns));
     let v = numbers::identity(cx, &b, n, n)?;
-    let rounds = if n == 1 { 0 } else { tournament(n).0 * sweeps(n) };
-    let state = [b, v].concat();
-    let done = match rounds {
-        0 => state,
-        _ => iterate(cx, rounds, &state, |cx, step, state| {
-            let (b, v) = state.split_at(planes);
-            let back = numbers::adjoint(cx, b)?;
-            let gram = numbers::product(cx, &back, b)?;
-            let j = rotations(cx, &gram, n, rank, step)?;
-            Ok([numbers::product(cx, b, &j)?, numbers::product(cx, v, &j)?].concat())
-        })?,
-    };
-    let b = Z::from(&done[..planes]);
+    let done = tournaments(cx, n, rounding(own, m), &[b, v].concat(), |cx, partners, state| {
+        let (b, v) = state.split_at(planes);
+        let (own, theirs) = (Z::from(b), Z::from(&rows_at(cx, b, partners)?));
+        let mine = total(cx, &own.norm(), rank, 1)?;
+        let shared = own.times(&theirs.conj()).total(cx, rank, 1)?;
+        let j = Rotations::of(cx, partners, &mine, &shared)?;
+        let next = [j.turn(cx, b)?, j.turn(cx, v)?].concat();
+        let mine = emit(cx, &[&mine])?;
+        let theirs = value(rows_at(cx, &mine, partners)?[0]);
+        let both = value(mine[0]).sqrt() * theirs.sqrt();
+        let itself = counted(cx, n, true).eq(value(cx.reshape(partners, vec![n.into(), 1.into()])?));
+        Ok((itself.or(both.eq(0.0)).pick(0.0, shared.abs() / both), next))
+    })?;
+    let (b, right) = (numbers::adjoint(cx, &done[..planes])?, numbers::adjoint(cx, &done[planes..])?);
+    let b = Z::from(&b);
     let lengths = total(cx, &b.norm(), rank, 0)?.sqrt();
     let zero = lengths.eq(0.0);
     let left = b.over(&Z::real(zero.pick(1.0, &lengths))).emit(cx)?;
@@ -402,7 +475,7 @@ fn gesdd(cx: &mut Cx<'_, '_>) -> R<Vec<Val>> {
     let lengths = cx.reshape(lengths, shape)?;
     let sorted = cx.emit_all(Op::TopK(TopK { k: Dim::from(n), axis: rank - 2, largest: true }), &[lengths])?;
     let left = columns_at(cx, &left, sorted[1], rank)?;
-    let right = columns_at(cx, &done[planes..], sorted[1], rank)?;
+    let right = columns_at(cx, &right, sorted[1], rank)?;
     let wanted = if mode == 'A' { m } else { n };
     let left = if mode == 'N' { left } else { completed(cx, &left, sorted[0], (m, n, wanted))? };
     let (u, v) = if tall { (left, right) } else { (right, left) };
