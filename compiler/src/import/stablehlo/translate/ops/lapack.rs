@@ -323,6 +323,22 @@ impl Rotations {
         let theirs = Z::from(&rows_at(cx, a, self.partners)?);
         Z::from(a).scaled(&self.cos).plus(&self.sin.times(&theirs)).emit(cx)
     }
+
+    /// The columns of a matrix turned: what [`Rotations::turn`] makes of its adjoint's rows.
+    fn turn_columns(&self, cx: &mut Cx<'_, '_>, a: &[V]) -> R<Vec<V>> {
+        let axis = cx.rank(a[0]) - 1;
+        let theirs = a.iter().map(|v| cx.emit(Op::Gather { axis }, &[*v, self.partners])).collect::<R<Vec<V>>>()?;
+        let (cos, sin) = (emit(cx, &[&self.cos])?, self.sin.conj().emit(cx)?);
+        // A column of numbers lies as a row of them does.
+        let mut across = |v: &V| {
+            let mut shape = cx.shape(*v);
+            shape.swap(axis - 1, axis);
+            cx.reshape(*v, shape)
+        };
+        let cos = value(across(&cos[0])?);
+        let sin = sin.iter().map(across).collect::<R<Vec<V>>>()?;
+        Z::from(a).scaled(&cos).plus(&Z::from(&sin).times(&Z::from(&theirs))).emit(cx)
+    }
 }
 
 /// Rows in another order.
@@ -418,10 +434,8 @@ fn syevd(cx: &mut Cx<'_, '_>) -> R<Vec<Val>> {
         let shared = g.iter().map(|v| cx.emit(Op::GatherElements { axis: rank - 1 }, &[*v, places])).collect::<R<Vec<V>>>()?;
         let shared = Z::from(&shared);
         let j = Rotations::of(cx, partners, &mine, &shared)?;
-        // Rows, then columns: they are the rows of the adjoint, and the matrix is its own.
-        let once = j.turn(cx, g)?;
-        let back = numbers::adjoint(cx, &once)?;
-        let next = [j.turn(cx, &back)?, j.turn(cx, vectors)?].concat();
+        let rows = j.turn(cx, g)?;
+        let next = [j.turn_columns(cx, &rows)?, j.turn(cx, vectors)?].concat();
         let length = emit(cx, &[&mine.abs()])?[0];
         let most = value(cx.reduce(ReduceOp::Max, length, vec![rank - 2], true)?);
         let itself = counted(cx, n, true).eq(value(places));
