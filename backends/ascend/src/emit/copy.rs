@@ -1,5 +1,5 @@
 //! Copies between global memory and the unified buffer. Where padded copies exist one call moves all rows, exact to the byte;
-//! on 310P rows go one by one in whole blocks, and the elements behind the last block through the scalar unit.
+//! on 310P one call moves rows of whole blocks; others go one by one, what is behind their last block through the scalar unit.
 
 use beiming_ir::kernel::{Element, Expr, ExprId, Space, VarId};
 use beiming_ir::ops::BinaryOp;
@@ -144,6 +144,21 @@ fn tight(t: &Text) -> String {
     if t.s.contains(' ') { format!("({})", t.s) } else { t.s.clone() }
 }
 
+/// Most rows of one copy, and blocks of a row or between two.
+const MOST: [i64; 2] = [4095, 65535];
+
+/// Rows of whole blocks as one copy: the blocks of a row, and those between two rows of the source and of the destination.
+/// `None` where a gap is open, is no whole blocks, or is more than one copy counts.
+fn blocks(w: &Writer, p: &Parts, local: &Element, size: usize) -> Option<[i64; 3]> {
+    let block = (32 / size) as i64;
+    let whole = |n: i64| (n % block == 0).then_some(n / block);
+    let width = p.width.known()?;
+    let elements = w.k.buffer(local.buffer).shape.iter().try_fold(1, |n, d| Some(n * d.known()?))?;
+    let gap = |pitch: &Text| whole(pitch.known()? - width).filter(|g| (0..=MOST[1]).contains(g));
+    let out = [whole(width)?, gap(&p.src.1)?, gap(&p.dst.1)?];
+    (elements / width.max(1) <= MOST[0] && out[0] <= MOST[1]).then_some(out)
+}
+
 fn by_rows(w: &mut Writer, p: &Parts, dst: &Element, src: &Element, inward: bool, size: usize) -> Result<(), String> {
     let block = (32 / size) as i64;
     let whole = p.width == p.there && p.width.known().is_some_and(|n| n % block == 0);
@@ -157,6 +172,14 @@ fn by_rows(w: &mut Writer, p: &Parts, dst: &Element, src: &Element, inward: bool
         let count = n.times(&p.width);
         let line = format!("DataCopy({}, {}, {});", at(w, dst.buffer, &p.dst.0), at(w, src.buffer, &p.src.0), uint(&count));
         w.line(&line);
+        return Ok(());
+    }
+    if let (true, Some((_, n))) = (whole, &p.rows)
+        && let Some([width, from, to]) = blocks(w, p, if inward { dst } else { src }, size)
+    {
+        let count = if n.known().is_some() { n.s.clone() } else { format!("static_cast<uint16_t>({})", n.s) };
+        let (to_at, from_at) = (at(w, dst.buffer, &p.dst.0), at(w, src.buffer, &p.src.0));
+        w.line(&format!("DataCopy({to_at}, {from_at}, DataCopyParams({count}, {width}, {from}, {to}));"));
         return Ok(());
     }
     if let Some((v, n)) = &p.rows {
