@@ -5,6 +5,7 @@ mod support;
 use beiming_ir::graph::{Graph, Loc};
 use beiming_ir::kernel::Unit;
 use beiming_ir::ops::{Arg, BinaryOp, Body, BodyNode, Op};
+use beiming_ir::tensor::{Num, Tensor};
 use beiming_ir::types::{DType, Dim, Symbols, TensorType};
 
 use DType::{BF16, F16, F32};
@@ -93,30 +94,43 @@ fn masks_and_batches() {
 /// Rows whose scores are minus infinity but for a few, as a causal mask has them; a first block of keys that is masked whole.
 #[test]
 fn causal() {
-    let mut all = vec![];
-    let mut g = Graph::new("causal", Symbols::default());
     let n = 70;
-    let x: Vec<_> = ["q", "k", "v"].iter().map(|n| g.add_input(n, TensorType::known(F16, &[2, 70, 32]))).collect();
-    let mask = beiming_ir::tensor::Tensor::build(F16, &[n, n], |i| {
+    let mask = Tensor::build(F16, &[n, n], |i| {
         let (q, k) = (i / n, i % n);
-        beiming_ir::tensor::Num::Float(if k > q || (q >= 66 && k < 64) { f64::NEG_INFINITY } else { 0.0 })
+        Num::Float(if k > q || (q >= 66 && k < 64) { f64::NEG_INFINITY } else { 0.0 })
     });
+    masked("causal", mask, &["ascend910b1", "ascend950", COUPLED]);
+}
+
+/// Scores so low that an exponential would be infinite if what lies behind the last key were taken for a score of zero.
+#[test]
+fn low_scores() {
+    masked("low", Tensor::build(F32, &[1, 70], |_| Num::Float(-1000.0)), &[COUPLED]);
+}
+
+/// Attention of 70 queries over as many keys, with a constant mask and scores of its type.
+fn masked(name: &str, mask: Tensor, chips: &[&str]) {
+    let mut all = vec![];
+    let d = mask.dtype;
+    let mut g = Graph::new(name, Symbols::default());
+    let x: Vec<_> = ["q", "k", "v"].iter().map(|n| g.add_input(n, TensorType::known(F16, &[2, 70, 32]))).collect();
     let mask = g.constant(mask, &Loc::default());
     let arg = |a: u32| if a >= 100 { Arg::Input(a - 100) } else { Arg::Node(a) };
     let nodes = [
         (Op::Transpose { perm: vec![0, 2, 1] }, vec![101]),
-        (Op::MatMul { out: F16 }, vec![100, 0]),
+        (Op::MatMul { out: d }, vec![100, 0]),
         (Op::Binary(BinaryOp::Add), vec![1, 103]),
         (Op::Softmax { axis: 2, log: false }, vec![2]),
-        (Op::MatMul { out: F16 }, vec![3, 102]),
+        (Op::Cast { to: F16 }, vec![3]),
+        (Op::MatMul { out: F16 }, vec![4, 102]),
     ];
     let nodes = nodes.into_iter().map(|(op, args)| BodyNode { op, args: args.into_iter().map(arg).collect() }).collect();
     let op = Op::Fused(Body { inputs: 4, nodes }.into());
     let y = g.push1(op, &[x[0], x[1], x[2], mask], &Loc::default()).expect("an attention");
     g.add_output("y", y);
     let given: Vec<_> = (0..3).map(|i| random(F16, &[2, 70, 32], i + 7)).collect();
-    for chip in ["ascend910b1", "ascend950", COUPLED] {
-        all.extend(lowered("causal", &g, chip, &given));
+    for chip in chips {
+        all.extend(lowered(name, &g, chip, &given));
     }
     simulate(&all);
 }

@@ -45,6 +45,8 @@ const ZEROS: &str =
 const EQUIVALENT: &[Equivalent] = &[
     any("constant", "Duplicate<half>(bz", ZEROS),
     of(Unit::Cube, "tail-fill", "T(0)", ZEROS),
+    any("global-size", ", 1);", "a length of none leaves it open: the buffer is as long as the memory behind it"),
+    any("loop-short", "i51 < 19", "softmax is the same for every shift, and the last row's greatest score is in its first block"),
     any("count-less", "Cast(rounded", "the last element of the last fractal is of a row or column beyond the result"),
     any("count-less", "Muls<float>(y, sums, 1.0f", PADDED),
     any("count-less", "(weightsWide, weights", "the last elements of the last tap are its padding up to a block"),

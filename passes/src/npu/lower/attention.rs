@@ -159,7 +159,9 @@ fn plan<'a, 'p>(cx: &mut BodyCx<'a>, npu: &'p Npu, [qk, sm, pv]: [usize; 3]) -> 
     if scores.block != block {
         return Err("scores that are made of elements narrower than the weights".into());
     }
-    scores.pads(&keys)?;
+    if npu.core.padded_copy {
+        scores.pads(&keys)?;
+    }
     let batch = shape[..rank - 2].to_vec();
     let (dims, dtypes) = ([queries, keys, depth, columns], [cx.types[qk].dtype, weight, out]);
     Ok(Plan { scores, dims, widths: [deep, wide], batch, dtypes, sides: [q, k, v], operand })
