@@ -65,6 +65,16 @@ fn shapes() -> Vec<Row> {
                 (vec![six(), i64s_of(&[5])], Err("extent 0 is 5 at run time, expected")),
             ],
         ),
+        Row {
+            // Also where the shape is a constant that not every extent of the data fits.
+            inputs: vec![(1, "N,3")],
+            constants: vec![i64s("to", &[2], &[2, -1])],
+            node: node("Reshape", "a to", "y", vec![]),
+            runs: vec![
+                (vec![six()], Ok((vec![2, 3], six_numbers()))),
+                (vec![floats(&[1, 3], &[1., 2., 3.])], Err("extent 0 is 2 at run time, expected")),
+            ],
+        },
         row(
             &[(1, "2,1"), (7, "3")],
             node("Expand", "a b", "y", vec![]),

@@ -117,12 +117,14 @@ fn resize(cx: &mut Cx<'_, '_>) -> R<Vec<V>> {
     let mut shape = dims.clone();
     let mut all: Vec<Option<Real>> = vec![Some(1.0.into()); rank];
     if given(cx, 3) {
-        let sizes = cx.extents(3, |_| (1, i64::MAX))?;
+        let policy = cx.string("keep_aspect_ratio_policy", "stretch")?;
+        let stretch = policy == "stretch" || cx.since < 18;
+        // A ratio, and the width of a filter, are computed from numbers.
+        let sizes = if stretch && !cx.flag("antialias", false)? { cx.extents(3, |_| (1, i64::MAX))? } else { cx.dims(3)? };
         if sizes.len() != axes.len() {
             return bad_arguments(format!("{} sizes for {} axes", sizes.len(), axes.len()));
         }
-        let policy = cx.string("keep_aspect_ratio_policy", "stretch")?;
-        if policy == "stretch" || cx.since < 18 {
+        if stretch {
             for (axis, size) in axes.iter().zip(sizes) {
                 shape[*axis] = size;
                 all[*axis] = None;
