@@ -210,8 +210,18 @@ impl Frame {
 
     /// Names of the graph's inputs that `v` is computed from, in their order.
     pub fn inputs_behind(&self, v: V) -> Vec<String> {
+        self.inputs_of(self.placed(v).into_iter().collect())
+    }
+
+    /// Names of the graph's inputs off which extents are read, in their order.
+    pub fn inputs_read(&self) -> Vec<String> {
+        let reads = self.graph.nodes().iter().filter(|n| !n.op.binds().is_empty() && matches!(n.op, Op::ReadDims(_)));
+        self.inputs_of(reads.flat_map(|n| n.inputs.iter().copied()).collect())
+    }
+
+    /// Names of the inputs that values are computed from.
+    fn inputs_of(&self, mut todo: Vec<ValueId>) -> Vec<String> {
         let mut seen = std::collections::BTreeSet::new();
-        let mut todo: Vec<ValueId> = self.placed(v).into_iter().collect();
         while let Some(id) = todo.pop() {
             if seen.insert(id)
                 && let Some(node) = self.graph.def(id)

@@ -18,15 +18,18 @@ fn floats(shape: &[usize], v: &[f64]) -> Tensor {
 /// Element type code and extents of a port.
 type Typed = (i32, &'static str);
 
+/// Values of the inputs, and the result's shape and elements, or what the error of the run says.
+type Run = (Vec<Tensor>, Result<(Vec<usize>, Vec<f64>), &'static str>);
+
 /// A model of one node, with these inputs, and its results for these values.
 struct Row {
     inputs: Vec<Typed>,
     constants: Vec<TensorProto>,
     node: NodeProto,
-    runs: Vec<(Vec<Tensor>, Result<(Vec<usize>, Vec<f64>), &'static str>)>,
+    runs: Vec<Run>,
 }
 
-fn row(inputs: &[Typed], node: NodeProto, runs: Vec<(Vec<Tensor>, Result<(Vec<usize>, Vec<f64>), &'static str>)>) -> Row {
+fn row(inputs: &[Typed], node: NodeProto, runs: Vec<Run>) -> Row {
     Row { inputs: inputs.to_vec(), constants: vec![], node, runs }
 }
 

@@ -237,7 +237,12 @@ impl<'m> Importer<'m> {
 
     fn fail(&mut self, loc: &Loc, domain: &str, f: Fail) {
         match f {
-            Fail::Unsupported(why) => self.unsupported(loc, domain, why, vec![]),
+            Fail::Unsupported(why) => {
+                // What is not known may be an extent that the run reads off an input.
+                let open = why.contains("not known");
+                let wants = self.levels.first().filter(|_| open).map_or(vec![], |l| l.frame.inputs_read());
+                self.unsupported(loc, domain, why, wants);
+            }
             Fail::Wants(why, v) => {
                 let wants = self.levels.last().map_or(vec![], |l| l.frame.inputs_behind(v));
                 self.unsupported(loc, domain, why, wants);
