@@ -49,8 +49,10 @@ const GATHER: &str = "\"stablehlo.dynamic_gather\"(%arg0, %arg1, %arg2) {dimensi
 /// A result, by shape and elements, or what the error of the run says.
 type Want = Result<(&'static [usize], &'static [f64]), &'static str>;
 
-/// Programs, each with arguments and what they give.
-fn cases() -> Vec<(String, Vec<(Vec<Tensor>, Want)>)> {
+/// A program, and runs of it: arguments and what they give.
+type Case = (String, Vec<(Vec<Tensor>, Want)>);
+
+fn cases() -> Vec<Case> {
     let six = || floats(&[6], &[1., 2., 3., 4., 5., 6.]);
     let five = || floats(&[5], &[0., 1., 2., 3., 4.]);
     let row = || floats(&[1, 3], &[7., 8., 9.]);
