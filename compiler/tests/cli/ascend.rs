@@ -5,6 +5,10 @@ use std::path::{Path, PathBuf};
 
 use beiming_ir::target::npu::ASCEND_TARGETS;
 
+use beiming::import::onnx::proto::TensorProto;
+use prost::Message;
+
+use super::build::{f32s, node, simple};
 use super::{Place, text};
 
 /// Rows that are normalised between two products, with what is elementwise around them, a transposition and rows by index: each
@@ -82,6 +86,64 @@ fn the_same_project_of_real_models() {
         let model = model.to_string_lossy().into_owned();
         for target in ASCEND_TARGETS {
             twice(&p, &model, &["--shape", shape], target);
+        }
+    }
+}
+
+/// A constant of 8 bits: i8 (type code 3) or u8 (2).
+fn bytes(name: &str, code: i32, dims: &[i64], v: &[u8]) -> TensorProto {
+    let (name, raw) = (Some(name.to_string()), Some(v.to_vec().into()));
+    TensorProto { name, dims: dims.to_vec(), data_type: Some(code), raw_data: raw, ..Default::default() }
+}
+
+/// What quantisers write, as ONNX: all of it runs on the NPU, and the product itself in i8 where the chip's results leave it whole.
+#[test]
+fn quantised_models_stay_on_the_npu() {
+    let weights: Vec<u8> = (0..96 * 40).map(|i| ((i * 97 + 31) % 255) as u8).map(|b| if b == 128 { 0 } else { b }).collect();
+    let scales: Vec<f32> = (0..40).map(|i| 0.002 + 0.0003 * i as f32).collect();
+    let constants = || {
+        vec![
+            bytes("w", 3, &[96, 40], &weights),
+            bytes("none", 3, &[], &[0]),
+            f32s("one", &[], &[0.004]),
+            f32s("sx", &[], &[0.017]),
+            bytes("zx", 2, &[], &[117]),
+        ]
+    };
+    let quantise = || node("QuantizeLinear", "x sx zx", "q", vec![]);
+    let dynamic = vec![
+        node("DynamicQuantizeLinear", "x", "q s z", vec![]),
+        node("MatMulInteger", "q w z none", "i", vec![]),
+        node("Cast", "i", "f", vec![super::build::int("to", 1)]),
+        node("Mul", "s one", "both", vec![]),
+        node("Mul", "f both", "y", vec![]),
+    ];
+    let linear = vec![
+        quantise(),
+        node("QLinearMatMul", "q sx zx w one none sx zx", "r", vec![]),
+        node("DequantizeLinear", "r sx zx", "y", vec![]),
+    ];
+    let between = vec![
+        quantise(),
+        node("DequantizeLinear", "q sx zx", "data", vec![]),
+        node("DequantizeLinear", "w sw", "weights", vec![super::build::int("axis", 1)]),
+        node("MatMul", "data weights", "y", vec![]),
+    ];
+    let p = Place::new();
+    for (name, nodes) in [("dynamic", dynamic), ("linear", linear), ("between", between)] {
+        let mut initializers = constants();
+        initializers.push(f32s("sw", &[40], &scales));
+        p.write("q.onnx", &simple("7,96", initializers, nodes).encode_to_vec());
+        for (target, product) in [("ascend910b1", "_i8_i32_"), ("ascend950", "_i8_i32_"), ("ascend310p3", "matmul_f16_f32_")] {
+            let said = p.json(&["explain", "q.onnx", "--target", target, "--json"]);
+            let on_host = said["on_host"].as_array().map_or(0, Vec::len);
+            assert_eq!(on_host, 0, "{name} on {target}: {}", said["on_host"]);
+            let _ = std::fs::remove_dir_all(p.path("out"));
+            p.ok(&["compile", "q.onnx", "--target", target, "-o", "out/"]);
+            let kernels: Vec<PathBuf> = tree(&p.path("out/kernels")).into_keys().collect();
+            let found =
+                kernels.iter().any(|k| k.to_string_lossy().starts_with("matmul_") && k.to_string_lossy().contains(product));
+            assert!(found, "{name} on {target}: {kernels:?}");
         }
     }
 }
