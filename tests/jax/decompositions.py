@@ -50,6 +50,28 @@ when it began.
 |---|---|--:|--:|--:|--:|---|
 """
 
+CALLS = """
+## Calls that are read
+
+Every call of LAPACK that jaxlib 0.10.2 knows for a CPU, of all its types (`s`, `d`, `c`, `z`), and JAX's own for tridiagonal systems.
+Arithmetic is in 64 bits where the third column says so, whatever the matrix holds.
+
+| call | what Beiming computes | in 64 bits |
+|---|---|---|
+| `potrf`, `trsm` | blocks by recursion, rows by loops | |
+| `getrf` | column by column, the largest element as pivot | |
+| `geqrf`, `geqp3`, `orgqr`, `ungqr`, `ormqr`, `unmqr` | reflections of Householder | |
+| `gehrd`, `sytrd`, `hetrd` | reflections from both sides | |
+| `syevd`, `heevd` | Jacobi's rotations, half as many at once as there are rows | yes |
+| `gesdd`, `gesvd` | the same, of one side | yes |
+| `gees`, real | QR steps with two shifts, blocks in standard form | yes |
+| `gees`, complex, and `geev` of complex matrices | QR steps with Wilkinson's shift | yes |
+| `geev` of real matrices | the real form, its blocks split | yes |
+| `gtsv`, `tridiagonal_solve_perturbed` | elimination with exchanges | |
+
+Not read: `gees` that sorts eigenvalues, which JAX does not write, and `cpu_csr_sparse_dense` of jax.experimental.sparse.
+"""
+
 
 def matrix(kind, n, dtype):
     a = np.random.default_rng(n).normal(size=(n, n))
@@ -107,7 +129,7 @@ def main():
                     print(line, flush=True)
                     out += line + "\n"
     if a.table:
-        a.table.write_text(out)
+        a.table.write_text(out + CALLS)
 
 
 if __name__ == "__main__":

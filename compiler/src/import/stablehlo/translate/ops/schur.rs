@@ -10,10 +10,11 @@ use super::super::math::{Ex, emit, value};
 use super::super::value::{Val, flatten};
 use super::lapack::{chosen, counted, fine, iterate, iterate_while, letter, size, total, widened};
 use super::numbers::{Z, adjoint, identity, product, val};
+use super::parts::along;
 use super::standard::Schur;
 use super::{real_schur, reflections, standard};
 use crate::import::build::Build;
-use crate::import::fail::{R, unsupported};
+use crate::import::fail::{R, bad_arguments, unsupported};
 use crate::import::frame::V;
 
 /// Most steps a row, as LAPACK allows.
@@ -223,6 +224,53 @@ fn real(cx: &mut Cx<'_, '_>, a: V, n: usize, vectors: bool) -> R<(Schur, V)> {
     Ok((Schur { t: h[0], z, re, im }, failed))
 }
 
+/// [`triangle`] of a real matrix, from its real form: blocks of two rows are split by one rotation each, `[[b, iw], [iw, b]]` for
+/// eigenvalues with the imaginary parts `w` and `-w`.
+fn split(cx: &mut Cx<'_, '_>, a: V, n: usize) -> R<(Vec<V>, Vec<V>)> {
+    let (form, _) = real(cx, a, n, true)?;
+    let Some(z) = form.z else { return bad_arguments("a form without vectors") };
+    let rank = cx.rank(a);
+    let mut wide = cx.shape(form.im);
+    wide.insert(rank - 2, 1.into());
+    let im = value(cx.reshape(form.im, wide.clone())?);
+    // The element right of the diagonal, by the row of the first of two.
+    let right = along(cx, form.t, (0, 1), n - 1)?;
+    let (right, zero) = (emit(cx, &[&right])?[0], cx.scalar(DType::F64, 0.0));
+    wide[rank - 1] = 1.into();
+    let none = cx.broadcast(zero, wide)?;
+    let first = value(cx.concat(&[right, none], rank - 1)?);
+    let length = complex_abs(&first, &im);
+    let (i, col) = (counted(cx, n, true), counted(cx, n, false));
+    let turns = im.gt(0.0);
+    let cos = emit(cx, &[&turns.pick(&first / &length, 0.0), &turns.pick(&im / &length, 0.0)])?;
+    // The second of two has what the first has.
+    let mut both = vec![];
+    for v in cos {
+        let kept = cx.slice_axis(v, rank - 1, 0.into(), (n - 1).into())?;
+        let moved = value(cx.concat(&[none, kept], rank - 1)?);
+        both.push((value(v), moved));
+    }
+    let (cos, sin) = (&both[0], &both[1]);
+    let alone = (&sin.0 + &sin.1).eq(0.0);
+    let turn = [
+        i.eq(&col).pick(alone.pick(1.0, &cos.0 + &cos.1), 0.0),
+        i.eq(&col + 1.0).pick(&sin.0, col.eq(&i + 1.0).pick(&sin.1, 0.0)),
+    ];
+    let turn = emit(cx, &[&turn[0], &turn[1]])?;
+    let zero = cx.full_like(z, 0.0)?;
+    let back = adjoint(cx, &turn)?;
+    let t = product(cx, &[form.t, zero], &turn)?;
+    let t = product(cx, &back, &t)?;
+    let t = Z::from(&t).within(&i.le(&col)).emit(cx)?;
+    Ok((t, product(cx, &[z, zero], &turn)?))
+}
+
+/// The length of a complex number, one where it is zero.
+fn complex_abs(re: &Ex, im: &Ex) -> Ex {
+    let length = c(re.clone(), im.clone()).abs();
+    length.eq(0.0).pick(1.0, length)
+}
+
 /// The diagonal: `[.., n]`.
 fn eigenvalues(cx: &mut Cx<'_, '_>, t: &[V], n: usize) -> R<Vec<V>> {
     t.iter().map(|v| super::numbers::diagonal(cx, *v, n, 0)).collect()
@@ -234,7 +282,7 @@ pub fn geev(cx: &mut Cx<'_, '_>) -> R<Vec<Val>> {
     let (own, s, real) = (cx.dtype(a[0]), size(cx, a[0])?, a.len() == 1);
     let n = s.rows;
     let (left, right) = (letter(cx, "compute_left")? == 'V', letter(cx, "compute_right")? == 'V');
-    let (t, z) = triangle(cx, &a, n)?;
+    let (t, z) = if real && n > 1 { split(cx, a[0], n)? } else { triangle(cx, &a, n)? };
     let w = eigenvalues(cx, &t, n)?;
     let vr = if right { vectors(cx, &t, &z, n, s.rank)? } else { z.clone() };
     let vl = match left {
