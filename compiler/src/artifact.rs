@@ -216,6 +216,7 @@ fn host_op(op: &Op) -> Result<manifest::HostOp, WriteError> {
             rule: match p.rule {
                 DimRule::Bind => manifest::DimRule::Bind,
                 DimRule::Equal => manifest::DimRule::Equal,
+                DimRule::OneOrEqual => manifest::DimRule::OneOrEqual,
                 DimRule::AtMost => manifest::DimRule::AtMost,
             },
         },

@@ -258,7 +258,7 @@ impl Exec<'_, '_> {
                 for (i, (d, &got)) in dims.iter().zip(out.iter()).enumerate() {
                     match *d {
                         host::Against::Symbol(s) => self.bind(s, got, name)?,
-                        host::Against::Equal(e) | host::Against::AtMost(e) => {
+                        host::Against::Equal(e) | host::Against::OneOrEqual(e) | host::Against::AtMost(e) => {
                             let breach = d.breach(i, got, program.dims.text(e), self.dim(e, name)?);
                             breach.map_or(Ok(()), |why| Err(fail(why)))?;
                         }

@@ -392,6 +392,7 @@ impl Builder<'_> {
         let d = self.dim(text)?;
         Ok(match rule {
             m::DimRule::Equal => host::Against::Equal(d),
+            m::DimRule::OneOrEqual => host::Against::OneOrEqual(d),
             m::DimRule::AtMost => host::Against::AtMost(d),
             m::DimRule::Bind => match self.dims.bare(d) {
                 Some(s) => {

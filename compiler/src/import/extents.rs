@@ -119,10 +119,13 @@ pub fn expect_at_most(cx: &mut impl Build, got: &Dim, most: &Dim) -> R<()> {
 }
 
 /// Makes an axis as long as `extent`, where only the run tells whether it has one position, to be repeated, or `extent` already. Where
-/// `extent` is a number this leaves it to the broadcast that follows, and only checks.
+/// `extent` is a number this leaves both the repeating and the check to the broadcast that follows.
 pub fn stretch(cx: &mut impl Build, x: V, axis: usize, extent: &Dim) -> R {
     let have = cx.shape(x)[axis].clone();
     if have == *extent || have.is(1) {
+        return Ok(x);
+    }
+    if extent.known().is_some() {
         return Ok(x);
     }
     // One, or what it has to be.
@@ -130,9 +133,6 @@ pub fn stretch(cx: &mut impl Build, x: V, axis: usize, extent: &Dim) -> R {
     let one = cx.with(BinaryOp::Eq, own, 1.0)?;
     let right = cx.select(one, wide, own)?;
     expect(cx, right, std::slice::from_ref(extent))?;
-    if extent.known().is_some() {
-        return Ok(x);
-    }
     let at = cx.emit(Op::Iota { dtype: DType::I64, shape: vec![extent.clone()], axis: 0 }, &[])?;
     let last = cx.dim_scalar(have - 1.into());
     let at = cx.binary(BinaryOp::Min, at, last)?;

@@ -4,11 +4,11 @@
 //! `Shape` gives and what is computed from it). Neither becomes a node until an op needs it as data, so a graph holds no
 //! remains of the shape arithmetic that its importer has already done.
 
-use std::collections::{BTreeMap, HashMap};
+use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::sync::Arc;
 
 use beiming_ir::graph::{Graph, Loc, ValueId};
-use beiming_ir::ops::{BinaryOp, InferError, Op, infer};
+use beiming_ir::ops::{Assumed, BinaryOp, DimRule, InferError, Op, ReadDims, infer_assuming};
 use beiming_ir::tensor::{Num, Tensor};
 use beiming_ir::types::{DType, Dim, Range, Symbols, TensorType};
 
@@ -59,6 +59,8 @@ pub struct Frame {
     scalars: HashMap<(DType, u64), V>,
     /// Of the outermost graph: ranges that the user gives to symbols that are yet to be made.
     pub asked: BTreeMap<String, Range>,
+    /// What the run checks already.
+    checked: BTreeSet<Assumed>,
     /// Comparisons of extents are contents too where the ranges do not decide them, as expressions that are 0 or 1.
     pub truths: bool,
 }
@@ -86,7 +88,14 @@ pub fn fresh_symbol(frames: &mut [&mut Frame], next: &mut usize, stem: &str, lo:
 impl Frame {
     /// An empty graph.
     pub fn new(name: &str, symbols: Symbols) -> Frame {
-        Frame { graph: Graph::new(name, symbols), vals: vec![], scalars: HashMap::new(), asked: BTreeMap::new(), truths: false }
+        Frame {
+            graph: Graph::new(name, symbols),
+            vals: vec![],
+            scalars: HashMap::new(),
+            asked: BTreeMap::new(),
+            checked: BTreeSet::new(),
+            truths: false,
+        }
     }
 
     fn add(&mut self, ty: TensorType, known: Known, id: Option<ValueId>, loc: &Loc) -> V {
@@ -321,16 +330,32 @@ impl Frame {
 
     /// Adds an op, or its results where they are already known.
     pub fn emit(&mut self, op: Op, inputs: &[V], loc: &Loc) -> Result<Vec<V>, InferError> {
-        let types = {
+        let (types, assumed) = {
             let tys: Vec<&TensorType> = inputs.iter().map(|v| self.ty(*v)).collect();
-            infer(&op, &tys, &self.graph)?
+            infer_assuming(&op, &tys, &self.graph)?
         };
         if let Some(folded) = self.fold(&op, inputs, &types, loc) {
             return Ok(folded);
         }
+        self.check_when_run(assumed, loc);
         let args = inputs.iter().map(|v| self.materialize(*v)).collect();
         let ids = self.graph.push_typed(op, args, types.clone(), loc.clone());
         Ok(types.into_iter().zip(ids).map(|(ty, id)| self.add(ty, Known::No, Some(id), loc)).collect())
+    }
+
+    /// Has the run check what the types of an op take for granted, once each.
+    fn check_when_run(&mut self, assumed: Vec<Assumed>, loc: &Loc) {
+        for a in assumed {
+            if !self.checked.insert(a.clone()) {
+                continue;
+            }
+            let one = TensorType::known(DType::I64, &[1]);
+            let own = self.contents(one.clone(), vec![a.open], loc);
+            let own = self.materialize(own);
+            let rule = if a.or_one { DimRule::OneOrEqual } else { DimRule::Equal };
+            let read = Op::ReadDims(ReadDims { dims: vec![a.known.into()], rule });
+            self.graph.push_typed(read, vec![own], vec![one], loc.clone());
+        }
     }
 
     fn fold(&mut self, op: &Op, inputs: &[V], types: &[TensorType], loc: &Loc) -> Option<Vec<V>> {

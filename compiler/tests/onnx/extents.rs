@@ -68,6 +68,36 @@ fn shapes() -> Vec<Row> {
                 (vec![six(), i64s_of(&[5])], Err("extent 0 is 5 at run time, expected")),
             ],
         ),
+        // What an operator takes for granted of an extent of the model's inputs.
+        Row {
+            inputs: vec![(1, "N")],
+            constants: vec![f32s("c", &[3], &[1., 2., 3.])],
+            node: node("Add", "a c", "y", vec![]),
+            runs: vec![
+                (vec![floats(&[3], &[1., 1., 1.])], Ok((vec![3], vec![2., 3., 4.]))),
+                (vec![floats(&[1], &[5.])], Ok((vec![3], vec![6., 7., 8.]))),
+                (vec![floats(&[2], &[1., 1.])], Err("extent 0 is 2 at run time, expected 1 or 3")),
+            ],
+        },
+        Row {
+            inputs: vec![(1, "1,K")],
+            constants: vec![f32s("c", &[2, 1], &[3., 4.])],
+            node: node("MatMul", "a c", "y", vec![]),
+            runs: vec![
+                (vec![floats(&[1, 2], &[1., 2.])], Ok((vec![1, 1], vec![11.]))),
+                (vec![floats(&[1, 1], &[1.])], Err("extent 0 is 1 at run time, expected 2")),
+                (vec![floats(&[1, 3], &[1., 2., 3.])], Err("extent 0 is 3 at run time, expected 2")),
+            ],
+        },
+        Row {
+            inputs: vec![(1, "2*N")],
+            constants: vec![i64s("to", &[2], &[2, 4])],
+            node: node("Expand", "a to", "y", vec![]),
+            runs: vec![
+                (vec![floats(&[4], &[1., 2., 3., 4.])], Ok((vec![2, 4], vec![1., 2., 3., 4., 1., 2., 3., 4.]))),
+                (vec![floats(&[2], &[1., 2.])], Err("extent 0 is 2 at run time, expected 1 or 4")),
+            ],
+        },
         Row {
             // Also where the shape is a constant that not every extent of the data fits.
             inputs: vec![(1, "N,3")],

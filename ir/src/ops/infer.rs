@@ -1,5 +1,7 @@
 //! Shape inference: dispatch to the families, and the checks all of them share.
 
+use std::cell::RefCell;
+
 use thiserror::Error;
 
 use super::{
@@ -132,6 +134,37 @@ pub(super) fn check_axis(axis: usize, t: &TensorType) -> Result<(), InferError> 
     InferError::check(axis < t.rank(), || format!("axis {axis} is out of range for {t}, of rank {}", t.rank()))
 }
 
+/// What a result type takes for granted of an extent that only the run knows.
+#[derive(Clone, PartialEq, Eq, PartialOrd, Ord, Debug)]
+pub struct Assumed {
+    /// The extent.
+    pub open: Dim,
+    /// What it has to be.
+    pub known: i64,
+    /// Or one, which is repeated.
+    pub or_one: bool,
+}
+
+thread_local! {
+    /// Where the rules of types write what they take for granted, while [`infer_assuming`] asks for it.
+    static ASSUMED: RefCell<Option<Vec<Assumed>>> = const { RefCell::new(None) };
+}
+
+/// As [`infer`], and what the types take for granted: who builds a graph from a model has the run check that.
+pub fn infer_assuming(op: &Op, inputs: &[&TensorType], graph: &Graph) -> Result<(Vec<TensorType>, Vec<Assumed>), InferError> {
+    let before = ASSUMED.replace(Some(vec![]));
+    let types = infer(op, inputs, graph);
+    let assumed = ASSUMED.replace(before).unwrap_or_default();
+    Ok((types?, assumed))
+}
+
+/// Notes that `open` has to be `known`, or may be one instead.
+pub(super) fn assume(open: &Dim, known: &Dim, or_one: bool) {
+    if let Dim::Known(known) = *known {
+        ASSUMED.with_borrow_mut(|a| a.iter_mut().for_each(|a| a.push(Assumed { open: open.clone(), known, or_one })));
+    }
+}
+
 /// True where two extents have the same value for all values of the symbols: the same expression, or the ranges leave one value.
 pub fn same_extent(a: &Dim, b: &Dim, symbols: &Symbols) -> bool {
     if a == b {
@@ -158,6 +191,7 @@ pub fn unify_extent(a: &Dim, b: &Dim, symbols: &Symbols) -> Result<Dim, InferErr
     };
     let r = open.range(symbols);
     InferError::check(r.lo <= known && known <= r.hi, || format!("extents {a} and {b} differ: `{open}` is {}..={}", r.lo, r.hi))?;
+    assume(open, &Dim::Known(known), false);
     Ok(Dim::Known(known))
 }
 
@@ -193,8 +227,14 @@ pub fn broadcast_shapes(a: &[Dim], b: &[Dim], symbols: &Symbols) -> Result<Vec<D
             }
             let can_be_one = |d: &Dim| d.known().is_none() && (d.range(symbols).lo..=d.range(symbols).hi).contains(&1);
             match (x.known(), y.known()) {
-                (Some(_), None) if can_be_one(&y) => return Ok(x),
-                (None, Some(_)) if can_be_one(&x) => return Ok(y),
+                (Some(_), None) if can_be_one(&y) => {
+                    assume(&y, &x, true);
+                    return Ok(x);
+                }
+                (None, Some(_)) if can_be_one(&x) => {
+                    assume(&x, &y, true);
+                    return Ok(y);
+                }
                 _ => {}
             }
             unify_extent(&x, &y, symbols).map_err(|e| {

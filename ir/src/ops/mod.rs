@@ -38,7 +38,9 @@ pub use elementwise::{BinaryOp, UnaryOp};
 pub use fused::{Arg, Body, BodyNode, Tile};
 pub use gather::{Scatter, ScatterMode};
 pub use gather_window::{GatherWindow, ScatterWindow, WindowDims};
-pub use infer::{InferError, MAX_ELEMENTS, broadcast_shapes, check_extents, infer, same_extent, unify_extent};
+pub use infer::{
+    Assumed, InferError, MAX_ELEMENTS, broadcast_shapes, check_extents, infer, infer_assuming, same_extent, unify_extent,
+};
 pub use read_dims::{DimRule, ReadDims};
 pub use recurrent::{Direction, Gru, Lstm};
 pub use reduce::{Cumulative, NormKind, ReduceOp};

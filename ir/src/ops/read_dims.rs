@@ -27,6 +27,8 @@ pub enum DimRule {
     Bind,
     /// The element is equal to the dimension.
     Equal,
+    /// The element is one, or equal to the dimension.
+    OneOrEqual,
     /// The element is at most the dimension.
     AtMost,
 }
@@ -37,6 +39,9 @@ impl DimRule {
         let value = if d.parse() == Ok(want) { format!("{want}") } else { format!("{d}, which is {want}") };
         match self {
             DimRule::Equal if got != want => Some(format!("extent {i} is {got} at run time, expected {value}")),
+            DimRule::OneOrEqual if got != want && got != 1 => {
+                Some(format!("extent {i} is {got} at run time, expected 1 or {value}"))
+            }
             DimRule::AtMost if got > want => Some(format!("position {i} is {got} at run time, at most {value} is allowed")),
             _ => None,
         }
@@ -48,7 +53,7 @@ impl ReadDims {
     pub fn bound(&self) -> Vec<std::sync::Arc<str>> {
         match self.rule {
             DimRule::Bind => self.dims.iter().filter_map(bare).collect(),
-            DimRule::Equal | DimRule::AtMost => vec![],
+            DimRule::Equal | DimRule::OneOrEqual | DimRule::AtMost => vec![],
         }
     }
 

@@ -7,7 +7,7 @@ mod view;
 
 use serde::{Deserialize, Serialize};
 
-use super::infer::{ShapeText, arity, check_axis};
+use super::infer::{ShapeText, arity, assume, check_axis};
 use super::{InferError, same_extent, unify_extent};
 use crate::graph::Graph;
 use crate::types::{DType, Dim, Symbols, TensorType};
@@ -83,7 +83,9 @@ pub(super) fn infer_broadcast(shape: &[Dim], inputs: &[&TensorType], graph: &Gra
     for (have, want) in x.shape.iter().rev().zip(shape.iter().rev()) {
         let r = have.range(&graph.symbols);
         let may_be_one = have.known().is_none() && want.known().is_some() && r.lo <= 1 && 1 <= r.hi;
-        if !have.is(1) && !may_be_one {
+        if may_be_one {
+            assume(have, want, true);
+        } else if !have.is(1) {
             unify_extent(have, want, &graph.symbols).map_err(|e| e.said(|_| wrong()))?;
         }
     }

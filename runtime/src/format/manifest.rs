@@ -342,6 +342,8 @@ pub enum DimRule {
     Bind,
     /// The element is equal to the dimension.
     Equal,
+    /// The element is one, or equal to the dimension.
+    OneOrEqual,
     /// The element is at most the dimension.
     AtMost,
 }

@@ -50,6 +50,8 @@ pub enum Against {
     Symbol(SymbolId),
     /// It is equal to a dimension.
     Equal(DimId),
+    /// It is one, or equal to a dimension.
+    OneOrEqual(DimId),
     /// It is at most a dimension.
     AtMost(DimId),
 }
@@ -60,6 +62,9 @@ impl Against {
         let said = if text.parse() == Ok(value) { format!("{value}") } else { format!("{text}, which is {value}") };
         match self {
             Against::Equal(_) if got != value => Some(format!("extent {i} is {got} at run time, expected {said}")),
+            Against::OneOrEqual(_) if got != value && got != 1 => {
+                Some(format!("extent {i} is {got} at run time, expected 1 or {said}"))
+            }
             Against::AtMost(_) if got > value => Some(format!("position {i} is {got} at run time, at most {said} is allowed")),
             _ => None,
         }
