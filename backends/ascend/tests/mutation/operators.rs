@@ -452,16 +452,18 @@ fn several(_: &Source, c: &Call, line: &str, argument: &str) -> Option<String> {
 /// The grid, loops and tails.
 pub fn loops() -> Vec<Operator> {
     let grid = |l: &str| l.trim_start().starts_with("for (int64_t point");
+    // One point is nobody else's, however the cores deal them out.
+    let shared = move |l: &str| grid(l) && !l.contains("point < 1;");
     vec![
         rewritten("grid-end", "the last grid point left out", move |l| {
             let Some((a, b)) = l.split_once("; point += ").filter(|_| grid(l)) else { return vec![] };
             vec![format!("{a} - 1; point += {b}")]
         }),
         rewritten("grid-step", "every core goes through all points behind its first", move |l| {
-            if grid(l) { vec![l.replace("point += GetBlockNum()", "point += 1")] } else { vec![] }
+            if shared(l) { vec![l.replace("point += GetBlockNum()", "point += 1")] } else { vec![] }
         }),
         rewritten("grid-start", "all cores start at the same point", move |l| {
-            if grid(l) { vec![l.replace("point = GetBlockIdx()", "point = 0")] } else { vec![] }
+            if shared(l) { vec![l.replace("point = GetBlockIdx()", "point = 0")] } else { vec![] }
         }),
         rewritten("grid-shift", "the first grid point left out", move |l| {
             if grid(l) { vec![l.replace("point = GetBlockIdx()", "point = GetBlockIdx() + 1")] } else { vec![] }

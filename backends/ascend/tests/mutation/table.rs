@@ -36,6 +36,7 @@ const CLAMP: &str = "the bound of a number that is rounded to an integer afterwa
 
 const PADDED: &str = "the last elements of a tile of rows are the padding of the last row";
 const SCRATCH: &str = "more of the scratch set than the tile has rows: what is behind them is read by nobody";
+const BEHIND: &str = "a row behind the last one, inside the tile of whole fractals: nobody reads it";
 const AGAIN: &str = "the tile before has left the same numbers there";
 const BY_SCALAR: &str = "the scalar unit alone reads it, which the compiler orders behind the copy; where a row is less than a block it has filled it too";
 
@@ -71,6 +72,9 @@ const EQUIVALENT: &[Equivalent] = &[
     any("count-more", "Add(sums", LANE),
     any("count-more", "Max(sums", LANE),
     any("count-less", "count0 * ", PADDED),
+    any("count-less", "Add(y, x, x0, static_cast<int32_t>(count3 * 32))", PADDED),
+    any("apart-rows-more", "DataCopy(x[i", BEHIND),
+    any("apart-rows-more", "DataCopy(part[i", BEHIND),
     any("tail-more", "for (int64_t i5 = 0", "one row more inside the buffer, which nobody reads"),
     of(Unit::Mix, "fixpipe-rows-more", "out.mSize", RING),
     of(Unit::Mix, "global-size", "Ring.", RING),
@@ -138,8 +142,6 @@ const EQUIVALENT: &[Equivalent] = &[
     any("other-barrier", "PIPE_M", "one product a tile: no other one accumulates into its result"),
     any("tail-loop", "i < end", "one element of the padding is left as it was; what is computed of it is copied nowhere"),
     any("tail-fill", "T(0)", "what is computed of the padding is copied nowhere, and reductions end with the row"),
-    any("grid-step", "point < 1;", "a grid of one point"),
-    any("grid-start", "point < 1;", "a grid of one point"),
     any("row-pitch", "LoadData(", "a loop of one round: the first row lies at zero"),
     any("loop-long", "for (", "one row more inside the buffer, which nobody reads"),
     any("rounding-none", "Cast(", "without a mode the conversion rounds to nearest where something is lost"),
