@@ -225,6 +225,30 @@ fn cases() -> Vec<Case> {
                 .to_vec(),
         ),
         (
+            // What a static shape takes for granted of an open argument.
+            "func.func @main(%arg0: tensor<?x3xf32>) -> tensor<6xf32> {
+  %r = stablehlo.reshape %arg0 : (tensor<?x3xf32>) -> tensor<6xf32>
+  return %r : tensor<6xf32>
+}"
+            .into(),
+            vec![
+                (vec![floats(&[2, 3], &[1., 2., 3., 4., 5., 6.])], Ok((&[6], &[1., 2., 3., 4., 5., 6.]))),
+                (vec![floats(&[1, 3], &[1., 2., 3.])], Err("extent 0 is 6 at run time, expected")),
+                (vec![floats(&[3, 3], &[0.; 9])], Err("extent 0 is 6 at run time, expected")),
+            ],
+        ),
+        (
+            "func.func @main(%arg0: tensor<?xf32>) -> tensor<2xf32> {
+  %r = stablehlo.slice %arg0 [1:5:2] : (tensor<?xf32>) -> tensor<2xf32>
+  return %r : tensor<2xf32>
+}"
+            .into(),
+            vec![
+                (vec![floats(&[4], &[1., 2., 3., 4.])], Ok((&[2], &[2., 4.]))),
+                (vec![floats(&[3], &[1., 2., 3.])], Err("position 0 is 3 at run time, at most")),
+            ],
+        ),
+        (
             // One shape for several operations, and a sum over what it makes.
             "func.func @main(%arg0: tensor<6xf32>, %arg1: tensor<3xf32>, %arg2: tensor<2xi32>) -> tensor<?xf32> {
   %z = stablehlo.constant dense<0.0> : tensor<f32>

@@ -8,7 +8,7 @@ use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::sync::Arc;
 
 use beiming_ir::graph::{Graph, Loc, ValueId};
-use beiming_ir::ops::{Assumed, BinaryOp, DimRule, InferError, Op, ReadDims, infer_assuming};
+use beiming_ir::ops::{Assumed, BinaryOp, InferError, Op, ReadDims, infer_assuming};
 use beiming_ir::tensor::{Num, Tensor};
 use beiming_ir::types::{DType, Dim, Range, Symbols, TensorType};
 
@@ -350,11 +350,10 @@ impl Frame {
                 continue;
             }
             let one = TensorType::known(DType::I64, &[1]);
-            let own = self.contents(one.clone(), vec![a.open], loc);
-            let own = self.materialize(own);
-            let rule = if a.or_one { DimRule::OneOrEqual } else { DimRule::Equal };
-            let read = Op::ReadDims(ReadDims { dims: vec![a.known.into()], rule });
-            self.graph.push_typed(read, vec![own], vec![one], loc.clone());
+            let what = self.contents(one.clone(), vec![a.what], loc);
+            let what = self.materialize(what);
+            let read = Op::ReadDims(ReadDims { dims: vec![a.limit], rule: a.rule });
+            self.graph.push_typed(read, vec![what], vec![one], loc.clone());
         }
     }
 

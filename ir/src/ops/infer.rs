@@ -5,8 +5,8 @@ use std::cell::RefCell;
 use thiserror::Error;
 
 use super::{
-    Op, channel, collective, control, conv, elementwise, fused, gather, gather_window, matmul, read_dims, recurrent, reduce,
-    reducer, resize, select, shape, sort, source,
+    DimRule, Op, channel, collective, control, conv, elementwise, fused, gather, gather_window, matmul, read_dims, recurrent,
+    reduce, reducer, resize, select, shape, sort, source,
 };
 use crate::graph::Graph;
 use crate::types::{Dim, Symbols, TensorType};
@@ -134,15 +134,16 @@ pub(super) fn check_axis(axis: usize, t: &TensorType) -> Result<(), InferError> 
     InferError::check(axis < t.rank(), || format!("axis {axis} is out of range for {t}, of rank {}", t.rank()))
 }
 
-/// What a result type takes for granted of an extent that only the run knows.
+/// What a result type takes for granted of extents that only the run knows: `what` keeps to `rule` (never [`DimRule::Bind`])
+/// beside `limit`.
 #[derive(Clone, PartialEq, Eq, PartialOrd, Ord, Debug)]
 pub struct Assumed {
-    /// The extent.
-    pub open: Dim,
-    /// What it has to be.
-    pub known: i64,
-    /// Or one, which is repeated.
-    pub or_one: bool,
+    /// An extent, or a position.
+    pub what: Dim,
+    /// How it has to stand to the limit.
+    pub rule: DimRule,
+    /// What it is held against.
+    pub limit: Dim,
 }
 
 thread_local! {
@@ -158,10 +159,15 @@ pub fn infer_assuming(op: &Op, inputs: &[&TensorType], graph: &Graph) -> Result<
     Ok((types?, assumed))
 }
 
-/// Notes that `open` has to be `known`, or may be one instead.
-pub(super) fn assume(open: &Dim, known: &Dim, or_one: bool) {
-    if let Dim::Known(known) = *known {
-        ASSUMED.with_borrow_mut(|a| a.iter_mut().for_each(|a| a.push(Assumed { open: open.clone(), known, or_one })));
+/// Notes that `what` has to keep to a rule beside `limit`.
+pub(super) fn assume(what: &Dim, rule: DimRule, limit: &Dim) {
+    ASSUMED.with_borrow_mut(|a| a.iter_mut().for_each(|a| a.push(Assumed { what: what.clone(), rule, limit: limit.clone() })));
+}
+
+/// Notes that `what` is at most `limit`, unless the ranges show it.
+pub(super) fn assume_at_most(what: &Dim, limit: &Dim, symbols: &Symbols) {
+    if (limit.clone() - what.clone()).range(symbols).lo < 0 {
+        assume(what, DimRule::AtMost, limit);
     }
 }
 
@@ -191,7 +197,7 @@ pub fn unify_extent(a: &Dim, b: &Dim, symbols: &Symbols) -> Result<Dim, InferErr
     };
     let r = open.range(symbols);
     InferError::check(r.lo <= known && known <= r.hi, || format!("extents {a} and {b} differ: `{open}` is {}..={}", r.lo, r.hi))?;
-    assume(open, &Dim::Known(known), false);
+    assume(open, DimRule::Equal, &Dim::Known(known));
     Ok(Dim::Known(known))
 }
 
@@ -228,11 +234,11 @@ pub fn broadcast_shapes(a: &[Dim], b: &[Dim], symbols: &Symbols) -> Result<Vec<D
             let can_be_one = |d: &Dim| d.known().is_none() && (d.range(symbols).lo..=d.range(symbols).hi).contains(&1);
             match (x.known(), y.known()) {
                 (Some(_), None) if can_be_one(&y) => {
-                    assume(&y, &x, true);
+                    assume(&y, DimRule::OneOrEqual, &x);
                     return Ok(x);
                 }
                 (None, Some(_)) if can_be_one(&x) => {
-                    assume(&x, &y, true);
+                    assume(&x, DimRule::OneOrEqual, &y);
                     return Ok(y);
                 }
                 _ => {}

@@ -7,8 +7,8 @@ mod view;
 
 use serde::{Deserialize, Serialize};
 
-use super::infer::{ShapeText, arity, assume, check_axis};
-use super::{InferError, same_extent, unify_extent};
+use super::infer::{ShapeText, arity, assume, assume_at_most, check_axis};
+use super::{DimRule, InferError, same_extent, unify_extent};
 use crate::graph::Graph;
 use crate::types::{DType, Dim, Symbols, TensorType};
 
@@ -55,9 +55,11 @@ pub(super) fn infer_reshape(shape: &[Dim], inputs: &[&TensorType], graph: &Graph
     let apart = (have.clone() - want.clone()).range(&graph.symbols);
     let (a, b) = (have.range(&graph.symbols), want.range(&graph.symbols));
     let possible = apart.lo <= 0 && apart.hi >= 0 && a.lo <= b.hi && b.lo <= a.hi;
-    InferError::check(same_extent(&have, &want, &graph.symbols) || possible, || {
-        format!("{x} has {have} elements, the shape {} has {want}", ShapeText(shape))
-    })?;
+    let same = same_extent(&have, &want, &graph.symbols);
+    InferError::check(same || possible, || format!("{x} has {have} elements, the shape {} has {want}", ShapeText(shape)))?;
+    if !same {
+        assume(&want, DimRule::Equal, &have);
+    }
     Ok(vec![to])
 }
 
@@ -84,7 +86,7 @@ pub(super) fn infer_broadcast(shape: &[Dim], inputs: &[&TensorType], graph: &Gra
         let r = have.range(&graph.symbols);
         let may_be_one = have.known().is_none() && want.known().is_some() && r.lo <= 1 && 1 <= r.hi;
         if may_be_one {
-            assume(have, want, true);
+            assume(have, DimRule::OneOrEqual, want);
         } else if !have.is(1) {
             unify_extent(have, want, &graph.symbols).map_err(|e| e.said(|_| wrong()))?;
         }
@@ -111,6 +113,8 @@ pub(super) fn infer_slice(p: &Slice, inputs: &[&TensorType], graph: &Graph) -> R
         for i in [start, &last] {
             let outside = surely_negative(i, symbols) || surely_negative(&(have.clone() - i.clone() - 1.into()), symbols);
             InferError::check(!outside, || format!("position `{i}` is outside axis {axis} of {x}"))?;
+            assume_at_most(&(Dim::Known(0) - i.clone()), &0.into(), symbols);
+            assume_at_most(i, &(have.clone() - 1.into()), symbols);
         }
     }
     Ok(vec![TensorType::new(x.dtype, p.len.clone())])
@@ -127,6 +131,7 @@ pub(super) fn infer_dynamic_slice(shape: &[Dim], inputs: &[&TensorType], graph: 
         InferError::check(!surely_negative(&(have.clone() - want.clone()), &graph.symbols), || {
             format!("the window {} does not fit into axis {axis} of {x}", ShapeText(shape))
         })?;
+        assume_at_most(want, have, &graph.symbols);
     }
     Ok(vec![TensorType::new(x.dtype, shape)])
 }
@@ -153,6 +158,7 @@ pub(super) fn infer_pad(
         InferError::check(!surely_negative(&left, &graph.symbols), || {
             format!("padding of {before} and {after} crops more than there is in axis {axis} of {x}")
         })?;
+        assume_at_most(&(Dim::Known(0) - left.clone()), &0.into(), &graph.symbols);
         let out = have.clone() + before.clone() + after.clone();
         let empty = left.is(0) && out.range(&graph.symbols).lo > 0 && mode != PadMode::Constant;
         InferError::check(!empty, || format!("axis {axis} of {x} has no element to pad from"))?;
