@@ -3,7 +3,7 @@
 //! it is and which of our kernels carry it out; a group that has no module is such a comment with the reason.
 //!
 //! A group whose one kernel works on whole rows has a second module: one tile of it, as large as the kernel's, by which another
-//! compiler's account of the unified buffer can be held against ours.
+//! compiler's account of the unified buffer can be held against ours. The matrix products of a group follow, each alone.
 
 use beiming_ir::graph::Graph;
 use beiming_mlir::emit::{self, Refusal};
@@ -47,6 +47,7 @@ pub fn text(model: &str, graph: &Graph, explanation: &Explanation, times: usize)
             said["times"] = json!(times);
             parts.push(part(said, text));
         }
+        parts.extend(group.products.iter().map(|text| part(say("product"), text)));
     }
     parts.join("\n// -----\n")
 }

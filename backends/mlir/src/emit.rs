@@ -17,6 +17,7 @@ use thiserror::Error;
 
 use crate::build::{Builder, Val, tensor};
 use crate::ops::{Arg, op};
+use crate::product::Product;
 use crate::shape::known;
 use crate::tile::{self, Tile};
 
@@ -52,6 +53,8 @@ pub struct Group {
     pub text: Result<String, Refusal>,
     /// The same of one tile, where one was asked for.
     pub tile: Option<Result<String, Refusal>>,
+    /// Modules of its distinct matrix products, each alone.
+    pub products: Vec<Result<String, Refusal>>,
 }
 
 /// A context that knows the dialects of this form, and lets others' attributes be.
@@ -99,10 +102,16 @@ fn collect(context: &Context, graph: &Graph, tile: &dyn Fn(usize) -> Option<Tile
             None => vec![n.op.name()],
         };
         let name = name(index, &ops);
-        let text = printed(context, false, || build(context, graph, n, &name));
+        let mut products = vec![];
+        let text = printed(context, false, || {
+            let module = build(context, graph, n, &name)?;
+            products = Product::all(context, &module);
+            Ok(module)
+        });
+        let products = products.iter().map(|p| printed(context, false, || p.module(context, &name))).collect();
         // The syntax of `bufferization.to_tensor` has changed between versions of MLIR; the generic form of it has not.
         let tile = tile(index).map(|t| printed(context, true, || tile::build(context, graph, n, &name, t)));
-        out.push(Group { index, nodes: n.loc.label().to_string(), ops, name, text, tile });
+        out.push(Group { index, nodes: n.loc.label().to_string(), ops, name, text, tile, products });
     }
 }
 

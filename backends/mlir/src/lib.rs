@@ -6,9 +6,9 @@
 //! upstream it refuses the other, `linalg.generic`. Upstream's `convert-elementwise-to-linalg` turns the one into the other.
 //!
 //! Every op is built through melior and every module is verified before it is printed: [`emit::groups`] gives text, or says which op
-//! has no form here and why. [`tile`] writes what one core does at one grid point. The tour: [`emit`] goes through a graph, `ops` picks the family of an op, `build` holds the block
-//! that ops are appended to, and the families are `elementwise`, `cast`, `shape`, `gather`,
-//! `reduce`, `matmul` and `conv`.
+//! has no form here and why. [`tile`] writes what one core does at one grid point, `product` the matrix products of a group alone.
+//! The tour: [`emit`] goes through a graph, `ops` picks the family of an op, `build` holds the block that ops are appended to, and
+//! the families are `elementwise`, `cast`, `shape`, `gather`, `reduce`, `matmul` and `conv`.
 //!
 //! The functions carry the attributes that AscendNPU-IR marks a kernel with (`hacc.entry`, `hacc.function_kind`); other tools take
 //! them with `--allow-unregistered-dialect`.
@@ -31,6 +31,8 @@ mod gather;
 mod matmul;
 #[cfg(feature = "melior")]
 mod ops;
+#[cfg(feature = "melior")]
+mod product;
 #[cfg(feature = "melior")]
 mod reduce;
 #[cfg(feature = "melior")]

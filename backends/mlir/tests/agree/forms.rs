@@ -242,3 +242,21 @@ fn what_is_not_expressed_says_why() {
         assert!(said.starts_with(want), "{said}");
     }
 }
+
+#[test]
+fn products_of_a_group_stand_alone() {
+    // A batch with a bias, of which every matrix is multiplied alike: one product, of one matrix of each operand.
+    let group = fused(
+        3,
+        vec![
+            (Op::MatMul { out: DType::F16 }, vec![Arg::Input(0), Arg::Input(1)]),
+            (Op::Binary(BinaryOp::Add), vec![Arg::Node(0), Arg::Input(2)]),
+        ],
+    );
+    let inputs = [data(DType::F16, &[2, 5, 7], 1), data(DType::F16, &[2, 7, 3], 2), data(DType::F16, &[3], 3)];
+    let all = emit::groups(&graph(group, &inputs, &[]), &|_| None);
+    let [product] = &all[0].products[..] else { panic!("{:?}", all[0].products) };
+    insta::assert_snapshot!("product_of_a_batch", product.clone().expect("expressed"));
+    let all = emit::groups(&graph(Op::Binary(BinaryOp::Add), &[inputs[2].clone(), inputs[2].clone()], &[]), &|_| None);
+    assert!(all[0].products.is_empty());
+}
