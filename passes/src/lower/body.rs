@@ -20,6 +20,7 @@ use beiming_ir::tensor::Tensor;
 use beiming_ir::types::{DType, Dim, Symbols, TensorType};
 
 use super::builder::{Call, Operand};
+use super::wanted::Wanted;
 
 /// An input of a body.
 #[derive(Clone, Debug)]
@@ -57,6 +58,8 @@ pub struct BodyCx<'a> {
     pub stored: BTreeMap<u32, Operand>,
     /// Anchors that run as plain loops, and why they are not tiled.
     pub untiled: Vec<(usize, String)>,
+    /// Tiles that are asked for.
+    pub wanted: Option<&'a Wanted>,
 }
 
 impl<'a> BodyCx<'a> {
@@ -105,6 +108,7 @@ impl<'a> BodyCx<'a> {
             calls: vec![],
             stored: BTreeMap::new(),
             untiled: vec![],
+            wanted: None,
         })
     }
 

@@ -37,7 +37,10 @@ mod sort;
 mod state;
 pub mod traverse;
 mod walk;
+pub mod wanted;
 mod window;
+
+use std::collections::BTreeMap;
 
 use beiming_ir::graph::{Graph, Loc};
 use beiming_ir::plan::Program;
@@ -49,11 +52,13 @@ use thiserror::Error;
 pub struct LowerOptions {
     /// Let buffers whose lives do not overlap share memory. Without it every buffer has its own, to look at values afterwards.
     pub reuse: bool,
+    /// For an NPU: tiles in place of those that the tiler chooses, by the names that the kernels have with those.
+    pub tiles: BTreeMap<String, Vec<i64>>,
 }
 
 impl Default for LowerOptions {
     fn default() -> LowerOptions {
-        LowerOptions { reuse: true }
+        LowerOptions { reuse: true, tiles: BTreeMap::new() }
     }
 }
 

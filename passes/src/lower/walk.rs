@@ -16,6 +16,7 @@ use super::body::BodyCx;
 use super::builder::{Call, KernelBuilder, Operand};
 use super::inline::Inliner;
 use super::place::{self, Home, Storage};
+use super::wanted::Wanted;
 use super::{LowerError, LowerErrors, LowerOptions, LowerReport, OnHost, Untiled, families, state};
 
 /// State of the walk over a model and its regions.
@@ -33,6 +34,7 @@ pub(super) struct Walk<'a> {
     in_place: Vec<(usize, usize)>,
     pub errors: Vec<LowerError>,
     report: LowerReport,
+    wanted: &'a Wanted,
 }
 
 /// Where a constant's bytes lie in this process, which is what makes two of them one.
@@ -54,6 +56,7 @@ pub(super) struct Scope<'g> {
 pub(super) fn program(graph: &Graph, target: &Target, options: &LowerOptions) -> Result<(Program, LowerReport), LowerErrors> {
     let mut symbols = Symbols::default();
     super::control::collect_symbols(graph, &mut symbols);
+    let wanted = Wanted::new(options.tiles.clone());
     let mut w = Walk {
         target,
         symbols: &symbols,
@@ -66,6 +69,7 @@ pub(super) fn program(graph: &Graph, target: &Target, options: &LowerOptions) ->
         in_place: vec![],
         errors: vec![],
         report: LowerReport::default(),
+        wanted: &wanted,
     };
     let inputs: Vec<SlotId> =
         graph.inputs.iter().enumerate().map(|(i, v)| w.new_slot(graph.ty(*v).clone(), Home::Input(i as u32))).collect();
@@ -79,6 +83,9 @@ pub(super) fn program(graph: &Graph, target: &Target, options: &LowerOptions) ->
     for (src, dst) in got.iter().zip(&outputs) {
         w.copy(*src, *dst, &mut steps);
     }
+    let names: Vec<&str> = w.kernels.iter().map(|k| k.name.as_str()).collect();
+    let error = |(op, why)| LowerError { node: Default::default(), op, target: target.name.clone(), why, wants: vec![] };
+    w.errors.extend(wanted.missed(&names).into_iter().map(error));
     if !w.errors.is_empty() {
         return Err(LowerErrors(w.errors));
     }
@@ -293,6 +300,7 @@ impl<'a> Walk<'a> {
             Family::Cpu => None,
         };
         let made = BodyCx::new(self.target, self.symbols, scope.graph, node).and_then(|mut cx| {
+            cx.wanted = Some(self.wanted);
             if let Some(n) = relabels(&cx) {
                 return Ok((cx, Some(n)));
             }

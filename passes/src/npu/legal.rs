@@ -8,6 +8,7 @@ use beiming_ir::kernel::{BufId, Kernel, Pipe, Space, Stmt, Unit};
 use beiming_ir::target::npu::Npu;
 use beiming_ir::types::Dim;
 
+use super::account::memories;
 use super::lower::WHOLE_REPEATS;
 use super::sync::capacity;
 
@@ -34,31 +35,10 @@ pub fn check(k: &Kernel, npu: &Npu) -> Result<(), String> {
     if let Some(b) = k.locals.iter().find(|b| matches!(b.space, Space::Panel | Space::Register)) {
         return Err(format!("`{}` lies in {}, which {} does not have", b.name, name(b.space), npu.name));
     }
-    for space in [Space::Ub, Space::L1, Space::L0A, Space::L0B, Space::L0C] {
-        let mut total = 0;
-        let mut list = String::new();
-        for (l, b) in k.locals.iter().enumerate().filter(|(_, b)| b.space == space) {
-            let copies = u64::from(on.copies.get(l).copied().unwrap_or(1));
-            let bytes = copies * tile_bytes(k, BufId((k.params.len() + l) as u32));
-            total += bytes;
-            // Writing to a string cannot fail.
-            let _ = write!(list, "\n  {} {copies} x {:.1} KiB", b.name, bytes as f64 / copies as f64 / 1024.0);
-        }
-        if space == Space::Ub && reduction_bytes(k) > 0 {
-            total += reduction_bytes(k);
-            let _ = write!(list, "\n  partial results of reductions {:.1} KiB", reduction_bytes(k) as f64 / 1024.0);
-        }
-        if total > capacity(npu, space) {
-            let kib = |b: u64| b as f64 / 1024.0;
-            return Err(format!(
-                "{:.1} KiB in {}, which has {:.1} KiB on {}:{list}\n  {}",
-                kib(total),
-                name(space),
-                kib(capacity(npu, space)),
-                npu.name,
-                advice(k, npu, space)
-            ));
-        }
+    let full: Vec<String> =
+        overfull(k, npu).into_iter().map(|(space, list)| format!("{list}\n  {}", advice(k, npu, space))).collect();
+    if !full.is_empty() {
+        return Err(full.join("\n"));
     }
     let mut wrong = None;
     beiming_ir::kernel::npu::for_each_copy(k, &mut |s| {
@@ -75,6 +55,37 @@ pub fn check(k: &Kernel, npu: &Npu) -> Result<(), String> {
         }
     });
     wrong.map_or(Ok(()), Err)
+}
+
+/// The memories that a kernel's buffers do not fit, and each with the list of all its buffers.
+fn overfull(k: &Kernel, npu: &Npu) -> Vec<(Space, String)> {
+    let kib = |b: u64| b as f64 / 1024.0;
+    let mut out = vec![];
+    for used in memories(k, npu).into_iter().filter(|m| m.bytes() > m.capacity) {
+        // Where one digit does not tell them apart, three do: a KiB has 32 blocks.
+        let digits = if (used.bytes() - used.capacity) * 10 < 1024 { 3 } else { 1 };
+        let mut list = format!(
+            "{:.digits$} KiB in {}, which has {:.digits$} KiB on {}:",
+            kib(used.bytes()),
+            name(used.space),
+            kib(used.capacity),
+            npu.name
+        );
+        for (buffer, copies, bytes) in &used.buffers {
+            // Writing to a string cannot fail.
+            let digits = if *bytes * 10 < 1024 { 3 } else { 1 };
+            let _ = write!(list, "\n  {buffer} {copies} x {:.digits$} KiB", kib(*bytes));
+        }
+        out.push((used.space, list));
+    }
+    out
+}
+
+/// As [`check`] where a family of kernels has searched for a tile itself: what does not fit, every buffer of it, and what `tiles`
+/// says of the search.
+pub fn check_tile(k: &Kernel, npu: &Npu, tiles: &str) -> Result<(), String> {
+    let full: Vec<String> = overfull(k, npu).into_iter().map(|(_, list)| list).collect();
+    if full.is_empty() { check(k, npu) } else { Err(format!("{}\n  {tiles}", full.join("\n"))) }
 }
 
 /// Bytes of a memory that a kernel takes.
@@ -102,10 +113,13 @@ fn advice(k: &Kernel, npu: &Npu, space: Space) -> String {
         taken(&smaller, space)
     };
     let text = |s: &[i64]| s.iter().map(|n| n.to_string()).collect::<Vec<_>>().join(" x ");
-    let mut rows = (whole[0] - 1) / step * step;
-    while rows > 0 && taken_by(rows) > capacity(npu, space) {
-        rows -= step;
+    // Steps that fit, and the fewest that are known not to.
+    let (mut fit, mut over) = (0, (whole[0] - 1) / step + 1);
+    while over - fit > 1 {
+        let middle = (fit + over) / 2;
+        if taken_by(middle * step) > capacity(npu, space) { over = middle } else { fit = middle }
     }
+    let rows = fit * step;
     if rows > 0 {
         let fits = [&[rows], &whole[1..]].concat();
         return format!("the largest tile that fits has {} elements in place of {}", text(&fits), text(&whole));

@@ -151,28 +151,32 @@ pub fn fits(npu: &Npu, p: &Product, t: &Tile) -> bool {
 /// The fastest schedule that fits, and what it costs; `None` where the cube unit lacks the type. Of equally fast ones the
 /// largest base tile wins, which moves the fewest bytes.
 pub fn choose(npu: &Npu, p: &Product) -> Option<(Tile, Estimate)> {
-    let mode = npu.core.cube_mode(p.operand)?;
-    let k0 = mode.k0 as usize;
     let mut best: Option<(Tile, Estimate)> = None;
-    for bm in (16..=512).step_by(16).take_while(|bm| *bm < p.m + 16) {
-        for bn in (16..=512).step_by(16).take_while(|bn| *bn < p.n + 16) {
-            for bk in [k0, 2 * k0, 4 * k0, 8 * k0, 16 * k0] {
-                let Some(t) = widest_copy(npu, p, bm, bn, bk) else { continue };
-                let Some(e) = estimate(npu, p, &t) else { continue };
-                let better = best.as_ref().is_none_or(|(b, old)| {
-                    (e.us, std::cmp::Reverse(bm * bn), bk) < (old.us, std::cmp::Reverse(b.bm * b.bn), b.bk)
-                });
-                if better {
-                    best = Some((t, e));
-                }
-            }
+    for [bm, bn, bk] in base_tiles(npu, p)? {
+        let Some(t) = widest_copy(npu, p, [bm, bn, bk]) else { continue };
+        let Some(e) = estimate(npu, p, &t) else { continue };
+        let better = best
+            .as_ref()
+            .is_none_or(|(b, old)| (e.us, std::cmp::Reverse(bm * bn), bk) < (old.us, std::cmp::Reverse(b.bm * b.bn), b.bk));
+        if better {
+            best = Some((t, e));
         }
     }
     best
 }
 
-/// The schedule of a base tile whose copies into L1 are the longest that fit twice.
-fn widest_copy(npu: &Npu, p: &Product, bm: usize, bn: usize, bk: usize) -> Option<Tile> {
+/// The base tiles that there are for a product, whether they fit or not, the smallest first: rows, columns, depth. `None` where
+/// the cube unit lacks the type.
+pub fn base_tiles(npu: &Npu, p: &Product) -> Option<impl Iterator<Item = [usize; 3]>> {
+    let k0 = npu.core.cube_mode(p.operand)?.k0 as usize;
+    let sides = |n: usize| (16..=512).step_by(16).take_while(move |b| *b < n + 16);
+    let (m, n) = (p.m, p.n);
+    let depths = move |bm, bn| [k0, 2 * k0, 4 * k0, 8 * k0, 16 * k0].map(|bk| [bm, bn, bk]);
+    Some(sides(m).flat_map(move |bm| sides(n).flat_map(move |bn| depths(bm, bn))))
+}
+
+/// The schedule of a base tile whose copies into L1 are the longest that fit twice; `None` where it does not fit.
+pub fn widest_copy(npu: &Npu, p: &Product, [bm, bn, bk]: [usize; 3]) -> Option<Tile> {
     let tiles = p.batch * p.m.div_ceil(bm) * p.n.div_ceil(bn);
     let cores = tiles.min(npu.cube_cores as usize).max(1);
     let with = |steps| Tile { bm, bn, bk, split: Split::Runs, cores, steps, double_buffer: true };

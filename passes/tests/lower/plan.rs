@@ -28,7 +28,7 @@ fn a_chain_runs_in_place_with_one_kernel() {
     assert_eq!(p.plan.steps.len(), 6);
     // Five intermediate buffers, each written over the one before.
     assert_eq!((p.plan.arena, p.plan.arena_without_reuse), (32_000, 5 * 32_000));
-    let apart = lower(&g, &Target::x86_64_v4(), &LowerOptions { reuse: false }).expect("lowers");
+    let apart = lower(&g, &Target::x86_64_v4(), &LowerOptions { reuse: false, ..Default::default() }).expect("lowers");
     assert_eq!(apart.plan.arena, 5 * 32_000);
     agree(&g, &[("N", 3)]);
 }

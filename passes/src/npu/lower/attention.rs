@@ -5,20 +5,21 @@
 //! score. Scores, weights and products of a block pass through the workspace, which stays in L2; on cores with both units
 //! (`coupled::attention`) they stay in the unified buffer.
 
-use beiming_ir::kernel::{BufId, ExprId, Loop, Space, Stmt};
+use beiming_ir::kernel::{BufId, ExprId, Loop, Space, Stmt, VarId};
 use beiming_ir::ops::{Arg, Op};
 use beiming_ir::target::npu::{Generation, Npu};
 use beiming_ir::types::{DType, Dim, TensorType};
 
 use super::coupled;
 use super::epilogue::{Epilogue, epilogue};
+use super::fit;
 use super::matmul::{clear, leave_to, multiply, rest, to_l0, to_l1};
 use super::operands::{Side, materialise, param, side, transposed};
 use super::softmax::Running;
 use crate::lower::body::BodyCx;
 use crate::lower::builder::{Call, KernelBuilder, Operand, repeat};
-use crate::npu::sync::{self, RING};
-use crate::npu::{capability, legal};
+use crate::npu::capability;
+use crate::npu::sync::RING;
 
 /// Vector cores of a group.
 pub const CORES: i64 = 2;
@@ -86,26 +87,29 @@ pub fn lower(cx: &mut BodyCx, npu: &Npu, anchors: [usize; 3], dst: Operand) -> R
     let busy = |b: &[i64; 2]| heads * ((queries + b[0] - 1) / b[0]) >= i64::from(npu.cube_cores);
     let fits = |b: &&[i64; 2]| b[0] <= up(queries) && b[1] <= up(keys);
     // Blocks that leave no core idle first.
-    let order = BLOCKS.iter().filter(|b| busy(b)).chain(BLOCKS.iter().filter(|b| !busy(b)));
-    let mut why = "no block of queries and keys is small enough".to_string();
-    for b in order.filter(fits) {
+    let order = BLOCKS.iter().filter(|b| busy(b)).chain(BLOCKS.iter().filter(|b| !busy(b))).filter(fits).copied();
+    let found = fit::blocks(cx, npu, fit::ATTENTION, &order.collect::<Vec<_>>(), &mut |b| {
         let mut tried = cx.clone();
         let call = if npu.core.cross_core {
             kernel(&mut tried, npu, &p, *b, dst)?
         } else {
             coupled::attention::kernel(&tried, &p, *b, dst)?
         };
-        let mut checked = call.kernel.clone();
-        match sync::run(&mut checked, npu).and_then(|()| legal::check(&checked, npu)) {
-            Ok(()) => {
-                *cx = tried;
-                cx.call(call);
-                return Ok(());
-            }
-            Err(e) => why = e,
+        tried.call(call);
+        Ok(tried)
+    });
+    let heads = p.widths.iter().any(|n| *n > WIDEST).then(|| format!("heads of {} and {} elements", p.dims[2], p.dims[3]));
+    match (found, heads) {
+        (Ok((_, made)), None) => *cx = made,
+        (Ok(([bq, bk], _)), Some(heads)) => {
+            return Err(format!(
+                "{heads} leave room for blocks of {bq} queries x {bk} keys: scores of heads wider than {WIDEST} go to memory"
+            ));
         }
+        (Err(why), None) => return Err(why),
+        (Err(why), Some(heads)) => return Err(format!("{heads}: {why}")),
     }
-    Err(why)
+    Ok(())
 }
 
 fn plan<'a, 'p>(cx: &mut BodyCx<'a>, npu: &'p Npu, [qk, sm, pv]: [usize; 3]) -> Result<Plan<'a, 'p>, String> {
@@ -135,9 +139,9 @@ fn plan<'a, 'p>(cx: &mut BodyCx<'a>, npu: &'p Npu, [qk, sm, pv]: [usize; 3]) -> 
     if keys.range(cx.symbols).lo < 1 {
         return Err("attention over what may be no keys".into());
     }
-    let width = |d: &Dim| d.known().map(|n| (n + 15) / 16 * 16).filter(|n| (16..=WIDEST).contains(n));
+    let width = |d: &Dim| d.known().map(|n| (n + 15) / 16 * 16).filter(|n| *n > 0);
     let (Some(deep), Some(wide)) = (width(&depth), width(&columns)) else {
-        return Err(format!("heads of {depth} and {columns} elements; up to {WIDEST} are kept in the operand buffers"));
+        return Err(format!("heads of {depth} and {columns} elements: a block of queries lies in the operand buffers whole"));
     };
     // Fractals of 32-bit elements are transposed on the way by one generation only.
     let across = |s: &Side, d: DType| !s.depth_inner && d.size() == 4 && npu.core.generation != Generation::V2201;
@@ -167,22 +171,39 @@ fn plan<'a, 'p>(cx: &mut BodyCx<'a>, npu: &'p Npu, [qk, sm, pv]: [usize; 3]) -> 
     Ok(Plan { scores, dims, widths: [deep, wide], batch, dtypes, sides: [q, k, v], operand })
 }
 
+/// The loop over blocks of keys.
+pub struct Keys {
+    /// Its variable.
+    pub var: VarId,
+    /// First key of a block.
+    pub first: ExprId,
+    /// Keys from there on.
+    pub left: ExprId,
+}
+
+/// A kernel with a block of `bq` queries a grid point: where that stands, and its way over blocks of `bk` keys.
+pub fn begin<'a>(cx: &BodyCx<'a>, p: &Plan, [bq, bk]: [i64; 2]) -> (KernelBuilder<'a>, Block, Keys) {
+    let [queries, keys, ..] = &p.dims;
+    let mut grid = p.batch.clone();
+    grid.push(queries.ceil_div(&Dim::Known(bq)));
+    let mut kb = KernelBuilder::new(cx.symbols, &grid);
+    let at = kb.grid.clone();
+    let (batch, tiles) = at.split_at(p.batch.len());
+    let row = kb.scale(tiles[0], &Dim::Known(bq));
+    let rows_left = rest(&mut kb, row, queries);
+    let (var, step) = kb.axis(&keys.ceil_div(&Dim::Known(bk)));
+    let first = kb.scale(step, &Dim::Known(bk));
+    let left = rest(&mut kb, first, keys);
+    (kb, Block { extents: [bq, bk], batch: batch.to_vec(), query: [row, rows_left] }, Keys { var, first, left })
+}
+
 /// One attempt, with blocks of `bq` queries and `bk` keys.
 fn kernel(cx: &mut BodyCx, npu: &Npu, p: &Plan, [bq, bk]: [i64; 2], dst: Operand) -> Result<Call, String> {
     let [queries, keys, depth, columns] = &p.dims;
     let [deep, wide] = p.widths;
-    let mut grid = p.batch.clone();
-    grid.push(queries.ceil_div(&Dim::Known(bq)));
-    let mut kb = KernelBuilder::new(cx.symbols, &grid);
+    let (mut kb, block, Keys { var, first: key, left: keys_left }) = begin(cx, p, [bq, bk]);
     let kb = &mut kb;
-    let at = kb.grid.clone();
-    let (batch, tiles) = at.split_at(p.batch.len());
-    let row = kb.scale(tiles[0], &Dim::Known(bq));
-    let rows_left = rest(kb, row, queries);
-    let block = Block { extents: [bq, bk], batch: batch.to_vec(), query: [row, rows_left] };
-    let (var, step) = kb.axis(&keys.ceil_div(&Dim::Known(bk)));
-    let key = kb.scale(step, &Dim::Known(bk));
-    let keys_left = rest(kb, key, keys);
+    let (batch, [row, rows_left]) = (&block.batch[..], block.query);
 
     let [q, k, v] = &p.sides;
     let [score, weight, _] = p.dtypes;

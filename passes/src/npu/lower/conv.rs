@@ -14,13 +14,13 @@ use beiming_ir::target::npu::{Generation, Npu};
 use beiming_ir::tensor::{Num, Tensor};
 use beiming_ir::types::{DType, Dim};
 
-use super::matmul::{Place, Plan, Tiling, clear, multiply, rest, to_l0, to_l1};
+use super::matmul::{Place, Plan, Tiling, clear, multiply, rest, schedule, to_l0, to_l1};
 use super::operands::{Side, WIDEST_ROW, param};
 use super::window::{self, Axis};
 use super::{coupled, dense, lines};
 use crate::lower::body::BodyCx;
 use crate::lower::builder::{KernelBuilder, Operand, repeat, store};
-use crate::npu::matmul::{Product, choose};
+use crate::npu::matmul::Product;
 
 /// Elements to whose multiple the channels of a tap are filled up in L1.
 const SIDE: i64 = 16;
@@ -59,8 +59,15 @@ impl Window {
     }
 }
 
-/// Looks the convolution over and chooses its tile.
-pub fn plan(cx: &mut BodyCx, npu: &Npu, anchor: usize, out: DType, [operand, accumulator]: [DType; 2]) -> Result<Plan, String> {
+/// Looks the convolution over and chooses its tile, unless that is to be `want` or the nearest to it of whole rows.
+pub fn plan(
+    cx: &mut BodyCx,
+    npu: &Npu,
+    anchor: usize,
+    out: DType,
+    [operand, accumulator]: [DType; 2],
+    want: Option<[i64; 3]>,
+) -> Result<Plan, String> {
     let node = cx.body.nodes[anchor].clone();
     let Op::Conv(c) = &node.op else { return Err("no convolution".into()) };
     let (x, w) = (cx.ty(node.args[0]).clone(), cx.ty(node.args[1]).clone());
@@ -92,11 +99,14 @@ pub fn plan(cx: &mut BodyCx, npu: &Npu, anchor: usize, out: DType, [operand, acc
         operand,
         result: out,
     };
-    let (tile, _) = choose(npu, &product).ok_or_else(|| format!("no tile fits the cube unit of {}", npu.name))?;
-    let tile = Tiling { bm: tile.bm as i64, bn: tile.bn as i64, bk: tile.bk as i64, steps: tile.steps as i64 };
+    let tile = schedule(npu, &product, want)?;
     // What is written may be a conversion of the result.
     let size = out.size().min(cx.out().dtype.size()) as i64;
-    let tile = if npu.core.fixpipe { tile } else { coupled::beside_others(npu, tile, [m, n, product.k as i64], size) };
+    let tile = match want {
+        None if !npu.core.fixpipe => coupled::beside_others(npu, tile, [m, n, product.k as i64], size),
+        Some(_) if !npu.core.fixpipe => Tiling { steps: 1, ..tile },
+        _ => tile,
+    };
     let even = |n: i64, most: i64| {
         let parts = (n + most - 1) / most;
         (n + parts - 1) / parts
@@ -142,6 +152,7 @@ pub fn plan(cx: &mut BodyCx, npu: &Npu, anchor: usize, out: DType, [operand, acc
     let size = operand.size() as i64;
     let bn = tile.bn;
     let room = (i64::from(npu.core.l0a) / (2 * bm * size)).min(i64::from(npu.core.l0b) / (2 * bn * size));
+    let room = want.map_or(room, |t| t[2]);
     let bk = (1..=deep / SIDE).map(|i| i * SIDE).rev().find(|b| deep % b == 0 && *b <= room).unwrap_or(SIDE);
     Ok(Plan {
         anchor,
@@ -151,6 +162,7 @@ pub fn plan(cx: &mut BodyCx, npu: &Npu, anchor: usize, out: DType, [operand, acc
         sides: [left, right],
         dtypes: [operand, accumulator, out],
         window: Some(window),
+        product,
     })
 }
 

@@ -14,6 +14,7 @@ use beiming_ir::types::{DType, Dim};
 
 use self::fractals::{Edge, SIDE, accumulators, bring, put_together};
 use super::epilogue::{Epilogue, Part, Place as Rows, RESERVE, Value, copy, epilogue};
+use super::fit::{self, Made};
 use super::lines::LINE;
 use super::matmul::{Place, Plan, Tiling, clear, multiply, plan, rest, to_l0};
 use super::mixed;
@@ -26,14 +27,29 @@ const FOLLOWING: i64 = 24 << 10;
 
 /// Lowers the product or convolution `anchor`, a conversion of it or an elementwise function of it into `dst`.
 pub fn lower(cx: &mut BodyCx, npu: &Npu, anchor: usize, root: Arg, dst: Operand) -> Result<(), String> {
+    fit::product(cx, npu, &mut |cx, want| attempt(cx, npu, anchor, root, dst, want))
+}
+
+/// One attempt, with the base tile `want` or the one that is chosen.
+fn attempt<'n>(
+    cx: &mut BodyCx,
+    npu: &'n Npu,
+    anchor: usize,
+    root: Arg,
+    dst: Operand,
+    want: Option<[i64; 3]>,
+) -> Result<Made<'n>, String> {
     let own = root == Arg::Node(anchor as u32) || mixed::converts(cx, anchor);
     let out = if own { cx.ty(root).dtype } else { cx.types[anchor].dtype };
-    let mut p = plan(cx, npu, anchor, out)?;
+    let mut p = plan(cx, npu, anchor, out, want)?;
     let following = if own { None } else { Some(epilogue(cx, npu, anchor, root, false)?) };
     if p.window.is_none() {
         let spare = if following.is_some() { RESERVE + FOLLOWING } else { 0 };
         let size = out.size().min(cx.ty(root).dtype.size()) as i64;
-        p.tile = smaller(npu, p.tile, &p.dims, size, i64::from(npu.core.ub) - spare);
+        p.tile = match want {
+            None => smaller(npu, p.tile, &p.dims, size, i64::from(npu.core.ub) - spare),
+            Some(_) => Tiling { steps: 1, ..p.tile },
+        };
     }
     let t = p.tile;
     let mut kb = KernelBuilder::new(cx.symbols, &p.grid());
@@ -69,7 +85,9 @@ pub fn lower(cx: &mut BodyCx, npu: &Npu, anchor: usize, root: Arg, dst: Operand)
     let flops = flops + p.flops(cx);
     let done = std::mem::replace(kb, KernelBuilder::new(cx.symbols, &[]));
     cx.call(done.finish(name, ops, statements, flops));
-    Ok(())
+    // The result is rounded, or it is not.
+    let least = move |[bm, bn, bk]: [i64; 3]| OPERANDS * (bm + bn) * bk + bm * bn * (4 + 4);
+    Ok(p.made(npu, move |t| least(t) <= i64::from(npu.core.ub)))
 }
 
 /// The statements that leave a finished base tile of a product in the accumulators.
@@ -137,10 +155,11 @@ fn follow(
     at: At,
     dst: Operand,
 ) -> Result<Stmt, String> {
-    let rows = e.rows(room, t.bn).min(t.bm);
-    if rows < 1 || t.bn % e.block != 0 {
-        return Err(format!("rows of {} elements and what is computed of them do not fit beside the product", t.bn));
+    if t.bn % e.block != 0 {
+        return Err(format!("rows of {} elements, of which the narrowest are moved {} at a time", t.bn, e.block));
     }
+    // Where there is no room for one the kernel is made all the same: whether it fits is seen on it.
+    let rows = e.rows(room, t.bn).clamp(1, t.bm);
     let (var, round) = kb.axis(&Dim::Known(((t.bm + rows - 1) / rows).max(2)));
     let by = kb.scale(round, &Dim::Known(rows));
     let there = kb.min_dim(at.rows, &Dim::Known(t.bm));
@@ -176,6 +195,11 @@ fn bytes(t: &Tiling) -> i64 {
     OPERANDS * (t.bm + t.bn) * t.bk * t.steps + t.bm * t.bn * (4 + 2 + 4)
 }
 
+/// True for a tile that does not fit: the unified buffer, or two steps of an operand its buffer.
+fn full(npu: &Npu, t: &Tiling, room: i64) -> bool {
+    bytes(t) > room || 4 * t.bm * t.bk > i64::from(npu.core.l0a) || 4 * t.bn * t.bk > i64::from(npu.core.l0b)
+}
+
 /// A convolution's tile beside what may follow it; `size`: bytes of an element of the result.
 pub fn beside_others(npu: &Npu, t: Tiling, dims: [i64; 3], size: i64) -> Tiling {
     smaller(npu, t, &dims.map(Dim::Known), size, i64::from(npu.core.ub) - RESERVE - FOLLOWING)
@@ -187,8 +211,7 @@ fn smaller(npu: &Npu, t: Tiling, [_, columns, depth]: &[Dim; 3], size: i64, room
     let mut t = Tiling { steps: 1, ..t };
     let up = |n: i64, to: i64| (n + to - 1) / to * to;
     let half = |n: i64| up(n / 2, SIDE);
-    let full =
-        |t: &Tiling| bytes(t) > room || 4 * t.bm * t.bk > i64::from(npu.core.l0a) || 4 * t.bn * t.bk > i64::from(npu.core.l0b);
+    let full = |t: &Tiling| full(npu, t, room);
     let line = LINE / size;
     let mut wide = t;
     if let Some(n) = columns.known() {

@@ -77,10 +77,15 @@ pub fn epilogue<'a, 'p>(cx: &BodyCx<'a>, npu: &'p Npu, anchor: usize, root: Arg,
 impl Epilogue<'_, '_> {
     /// Rows of `columns` elements that fit into `room` bytes of the unified buffer; 0: not even one.
     pub fn rows(&self, room: i64, columns: i64) -> i64 {
+        (room - RESERVE).max(0) * 8 / self.bits() / columns
+    }
+
+    /// Bits of the unified buffer that an element takes.
+    pub fn bits(&self) -> i64 {
         let twice: i64 = self.loads.iter().map(|e| self.kb.dtype(*e).size() as i64).sum::<i64>()
             + (self.value.size() + self.out.size()) as i64;
         let scratch: i64 = self.slots.scratch.iter().map(|d| if *d == DType::Bool { 1 } else { 8 * d.size() as i64 }).sum();
-        (room - RESERVE) * 8 / (16 * twice + scratch) / columns
+        16 * twice + scratch
     }
 
     /// Extent of its rows.

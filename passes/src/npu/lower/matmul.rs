@@ -11,10 +11,11 @@ use beiming_ir::target::npu::{Generation, Npu};
 use beiming_ir::types::{DType, Dim};
 
 use super::conv::{self, Window};
+use super::fit::{self, Made};
 use super::operands::{Side, materialise, param, side, transposed};
 use crate::lower::body::BodyCx;
 use crate::lower::builder::{KernelBuilder, Operand, repeat, store};
-use crate::npu::matmul::{Product, choose};
+use crate::npu::matmul::{Product, base_tiles, choose, widest_copy};
 
 /// A product, and how it is tiled.
 pub struct Plan {
@@ -32,6 +33,8 @@ pub struct Plan {
     pub dtypes: [DType; 3],
     /// Of a convolution: how its left operand is gathered.
     pub window: Option<Window>,
+    /// What the tile was chosen for.
+    pub product: Product,
 }
 
 /// What the schedule chose: rows, columns and depth of a step, and steps of a copy.
@@ -64,6 +67,22 @@ impl Plan {
         format!("t{}x{}x{}", self.tile.bm, self.tile.bn, self.tile.bk)
     }
 
+    /// What was made with this plan; `may`: false for base tiles that are too large for more than the cube unit's memories.
+    pub fn made<'n>(&self, npu: &'n Npu, may: impl Fn([i64; 3]) -> bool + 'n) -> Made<'n> {
+        let size = self.dtypes[0].size() as i64;
+        let once = move |[bm, bn, bk]: [i64; 3]| {
+            let within = |elements: i64, size: i64, most: u32| elements * size <= i64::from(most);
+            within(bm * bk, size, npu.core.l0a) && within(bk * bn, size, npu.core.l0b) && within(bm * bn, 4, npu.core.l0c)
+        };
+        let of_window = self.window.is_some();
+        Made {
+            tile: [self.tile.bm, self.tile.bn, self.tile.bk],
+            of_window,
+            product: self.product,
+            may: Box::new(move |t| once(t) && may(t)),
+        }
+    }
+
     /// Arithmetic operations.
     pub fn flops(&self, cx: &BodyCx) -> Dim {
         cx.types[self.anchor].numel() * self.dims[2].clone() * Dim::Known(2)
@@ -87,8 +106,20 @@ pub fn lower(cx: &mut BodyCx, npu: &Npu, anchor: usize, root: Arg, dst: Operand)
     if !npu.core.fixpipe {
         return super::coupled::lower(cx, npu, anchor, root, dst);
     }
+    fit::product(cx, npu, &mut |cx, want| attempt(cx, npu, anchor, root, dst, want))
+}
+
+/// One attempt, with the tile `want` or the one that is chosen.
+fn attempt<'n>(
+    cx: &mut BodyCx,
+    npu: &'n Npu,
+    anchor: usize,
+    root: Arg,
+    dst: Operand,
+    want: Option<[i64; 3]>,
+) -> Result<Made<'n>, String> {
     let out = cx.ty(root).dtype;
-    let p = plan(cx, npu, anchor, out)?;
+    let p = plan(cx, npu, anchor, out, want)?;
     let mut kb = KernelBuilder::new(cx.symbols, &p.grid());
     let (place, mut statements) = accumulate(&mut kb, &p);
     let result = kb.param(dst, out, &[cx.types[anchor].numel()], Access::Write);
@@ -98,11 +129,24 @@ pub fn lower(cx: &mut BodyCx, npu: &Npu, anchor: usize, root: Arg, dst: Operand)
     let name = crate::lower::name::kernel(&cx.up_to(last as usize), &[p.tile_name()]);
     let call = kb.finish(name, ops, statements, p.flops(cx));
     cx.call(call);
-    Ok(())
+    Ok(p.made(npu, |_| true))
 }
 
-/// Looks the product over and chooses its tile; operands that are no elements of inputs are computed by kernels before it.
-pub fn plan(cx: &mut BodyCx, npu: &Npu, anchor: usize, out: DType) -> Result<Plan, String> {
+/// The fastest schedule, or the one of the base tile `want`. Where none fits it is the smallest, so that its kernel tells what is
+/// too large.
+pub fn schedule(npu: &Npu, p: &Product, want: Option<[i64; 3]>) -> Result<Tiling, String> {
+    if let (None, Some((t, _))) = (want, choose(npu, p)) {
+        return Ok(Tiling { bm: t.bm as i64, bn: t.bn as i64, bk: t.bk as i64, steps: t.steps as i64 });
+    }
+    let smallest = || base_tiles(npu, p).and_then(|mut all| all.next()).map(|t| t.map(|n| n as i64));
+    let [bm, bn, bk] = want.or_else(smallest).ok_or_else(|| format!("the cube unit of {} lacks {}", npu.name, p.operand))?;
+    let steps = widest_copy(npu, p, [bm, bn, bk].map(|n| n as usize)).map_or(1, |t| t.steps);
+    Ok(Tiling { bm, bn, bk, steps: steps as i64 })
+}
+
+/// Looks the product over and chooses its tile, unless it is to be `want`; operands that are no elements of inputs are computed by
+/// kernels before it.
+pub fn plan(cx: &mut BodyCx, npu: &Npu, anchor: usize, out: DType, want: Option<[i64; 3]>) -> Result<Plan, String> {
     let node = cx.body.nodes[anchor].clone();
     if !matches!(node.op, Op::MatMul { .. } | Op::Conv(_)) {
         return Err("no matrix product".into());
@@ -119,7 +163,7 @@ pub fn plan(cx: &mut BodyCx, npu: &Npu, anchor: usize, out: DType) -> Result<Pla
         return Err(format!("a product of {operand} with a result of {out} is not written for the cube unit"));
     }
     if let Op::Conv(_) = node.op {
-        return conv::plan(cx, npu, anchor, out, [operand, mode.accumulator]);
+        return conv::plan(cx, npu, anchor, out, [operand, mode.accumulator], want);
     }
     for arg in [node.args[0], node.args[1]] {
         materialise(cx, npu, arg)?;
@@ -153,14 +197,14 @@ pub fn plan(cx: &mut BodyCx, npu: &Npu, anchor: usize, out: DType) -> Result<Pla
         operand,
         result: out,
     };
-    let (tile, _) = choose(npu, &product).ok_or_else(|| format!("no tile fits the cube unit of {}", npu.name))?;
+    let tile = schedule(npu, &product, want)?;
     // Both L0 buffers and L1 hold two copies of what the tile says; the depth of a copy need not pass the product's.
     let k0 = mode.k0 as usize;
     // What is transposed on the way comes in squares of 16.
     let least = if left.depth_inner && right.depth_inner { k0 } else { 16 };
-    let bk = tile.bk.min(product.k.next_multiple_of(k0.max(16))).max(least);
-    let steps = if k.known().is_some() { tile.steps.min(product.k.div_ceil(bk)) } else { tile.steps };
-    let tile = Tiling { bm: tile.bm as i64, bn: tile.bn as i64, bk: bk as i64, steps: steps as i64 };
+    let bk = (tile.bk as usize).min(product.k.next_multiple_of(k0.max(16))).max(least);
+    let steps = if k.known().is_some() { tile.steps.min(product.k.div_ceil(bk) as i64) } else { tile.steps };
+    let tile = Tiling { bk: bk as i64, steps, ..tile };
     Ok(Plan {
         anchor,
         tile,
@@ -169,6 +213,7 @@ pub fn plan(cx: &mut BodyCx, npu: &Npu, anchor: usize, out: DType) -> Result<Pla
         sides: [left, right],
         dtypes: [operand, mode.accumulator, out],
         window: None,
+        product,
     })
 }
 

@@ -8,6 +8,7 @@ use beiming_ir::target::npu::Npu;
 use beiming_ir::types::{DType, Dim, TensorType};
 
 use super::epilogue::{Epilogue, Part, Value, epilogue};
+use super::fit::{self, Made};
 use super::matmul::{Place, Plan, accumulate, leave_to, plan};
 use crate::lower::body::BodyCx;
 use crate::lower::builder::{KernelBuilder, Operand, repeat};
@@ -31,19 +32,19 @@ pub fn lower(cx: &mut BodyCx, npu: &Npu, anchor: usize, dst: Operand) -> Result<
     if !npu.core.cross_core {
         return Err(format!("{} has no vector cores beside its cube cores", npu.name));
     }
+    fit::product(cx, npu, &mut |cx, want| attempt(cx, npu, anchor, dst, want))
+}
+
+/// One attempt, with the base tile `want` or the one that is chosen.
+fn attempt<'n>(cx: &mut BodyCx, npu: &'n Npu, anchor: usize, dst: Operand, want: Option<[i64; 3]>) -> Result<Made<'n>, String> {
     let root = cx.result();
-    let p = plan(cx, npu, anchor, cx.types[anchor].dtype)?;
+    let p = plan(cx, npu, anchor, cx.types[anchor].dtype, want)?;
     let e = epilogue(cx, npu, anchor, root, false)?;
     e.pads(&p.dims[1])?;
     let (bm, bn) = (p.tile.bm, p.tile.bn);
-    let rows = e.rows(i64::from(npu.core.ub), bn).min(bm / CORES).min(4095);
-    if rows < 1 {
-        let holds = e.rows(i64::from(npu.core.ub), 1).max(0);
-        return Err(format!(
-            "a row of {bn} elements and what is computed of it do not fit the unified buffer of {}, which holds {holds} of them",
-            npu.name
-        ));
-    }
+    let room = i64::from(npu.core.ub);
+    // Where there is no room for one the kernel is made all the same: whether it fits is seen on it.
+    let rows = e.rows(room, bn).min(bm / CORES).clamp(1, 4095);
     let mut kb = KernelBuilder::new(cx.symbols, &p.grid());
     let (place, mut statements) = accumulate(&mut kb, &p);
     let tile = kb.local("c", e.value, &[(bm * bn) as usize], Space::Memory);
@@ -60,7 +61,9 @@ pub fn lower(cx: &mut BodyCx, npu: &Npu, anchor: usize, dst: Operand) -> Result<
     let name = crate::lower::name::kernel(cx, &[p.tile_name()]);
     let flops = flops + p.flops(cx);
     cx.call(kb.finish(name, ops, statements, flops));
-    Ok(())
+    // One copy of what two are counted of.
+    let least = e.bits() / 2;
+    Ok(p.made(npu, move |[_, bn, _]| bn * least <= room * 8))
 }
 
 /// Half of a base tile's rows on each vector core, some at a time.

@@ -11,6 +11,7 @@ mod conv;
 mod coupled;
 mod dense;
 mod epilogue;
+mod fit;
 mod gather;
 mod lines;
 mod matmul;
@@ -59,12 +60,20 @@ pub fn lower(cx: &mut BodyCx, npu: &Npu) -> Result<(), String> {
 
 /// The order between pipes and cores, and whether the kernel fits the chip.
 fn finish(call: &mut Call, npu: &Npu) -> Result<(), String> {
+    finish_tile(call, npu, None)
+}
+
+/// The same; `tiles`: what is said of other tiles where this one does not fit.
+fn finish_tile(call: &mut Call, npu: &Npu, tiles: Option<&str>) -> Result<(), String> {
     if !npu.core.padded_copy && !lines::apart(&call.kernel) {
         lines::on_one_core(&mut call.kernel);
         call.grid = Dim::Known(1);
     }
     sync::run(&mut call.kernel, npu)?;
-    legal::check(&call.kernel, npu)
+    match tiles {
+        Some(text) => legal::check_tile(&call.kernel, npu, text),
+        None => legal::check(&call.kernel, npu),
+    }
 }
 
 /// True where a body of two products around a softmax becomes one kernel.
@@ -112,24 +121,31 @@ const CLEARLY: f64 = 1.1;
 
 /// A window: as a product on the cube unit where it is one, and where the model says that this is faster; else on the vector unit.
 fn windowed(cx: &mut BodyCx, npu: &Npu, anchor: usize) -> Result<(), String> {
-    if let Some((mut alike, product_at)) = pointwise::as_product(cx, anchor)
-        && product(&mut alike, npu, product_at).is_ok()
-    {
-        *cx = alike;
-        return Ok(());
+    let mut cube = Ok(());
+    if let Some((mut alike, product_at)) = pointwise::as_product(cx, anchor) {
+        cube = product(&mut alike, npu, product_at);
+        if cube.is_ok() {
+            *cx = alike;
+            return Ok(());
+        }
     }
     let mut on_vector = cx.clone();
     let possible = before(&mut on_vector, npu, anchor, window::lower);
-    if let Some(mut on_cube) = pointwise::as_rows(cx, anchor)
-        && product(&mut on_cube, npu, anchor).is_ok()
-        && let Some(there) = predicted(&on_cube, npu)
-        && (possible.is_err() || predicted(&on_vector, npu).is_none_or(|here| there <= here * CLEARLY))
-    {
-        *cx = on_cube;
-        return Ok(());
+    if let Some(mut on_cube) = pointwise::as_rows(cx, anchor) {
+        cube = product(&mut on_cube, npu, anchor);
+        if cube.is_ok()
+            && let Some(there) = predicted(&on_cube, npu)
+            && (possible.is_err() || predicted(&on_vector, npu).is_none_or(|here| there <= here * CLEARLY))
+        {
+            *cx = on_cube;
+            return Ok(());
+        }
     }
     *cx = on_vector;
-    possible
+    possible.map_err(|why| match cube {
+        Err(other) => format!("on the cube unit: {other}\non the vector unit: {why}"),
+        Ok(()) => why,
+    })
 }
 
 /// Microseconds of the calls made so far, launches included; `None` where one does not fit the chip.

@@ -18,7 +18,7 @@ use super::tile::{self, BLOCK, Run};
 use super::translate::Translator;
 use super::writer::{Extent, Geometry, WHOLE_REPEATS, Writer, compares, loads_of, source};
 use crate::lower::body::BodyCx;
-use crate::lower::builder::{KernelBuilder, Operand, accumulate, repeat, store};
+use crate::lower::builder::{Call, KernelBuilder, Operand, accumulate, repeat, store};
 use crate::lower::families::epilogue_fits;
 use crate::lower::inline::Inliner;
 use crate::lower::traverse::Traversal;
@@ -81,10 +81,22 @@ pub fn lower(cx: &mut BodyCx, npu: &Npu, anchor: usize, dst: Operand) -> Result<
         let more = movement::run(cx, npu, &p.kb, &loads, &p.at[..axes], &extents[..axes], None)?.0;
         p.moved.extend(more);
     }
-    let g = match geometry(cx, npu, &p) {
-        Ok(g) => g,
-        Err(why) => return long::lower(cx, npu, &p, anchor, dst).map_err(|_| why),
-    };
+    let (g, room) = geometry(cx, npu, &p);
+    if g.most <= room {
+        cx.call(whole(cx, &p, &g, anchor, dst)?);
+        return Ok(());
+    }
+    let Err(chunks) = long::lower(cx, npu, &p, anchor, dst) else { return Ok(()) };
+    if room < WHOLE_REPEATS {
+        return Err(chunks);
+    }
+    let mut call = whole(cx, &p, &g, anchor, dst)?;
+    super::finish_tile(&mut call, npu, Some(&format!("the largest row that fits has {room} elements, and in chunks: {chunks}")))
+        .and(Err(chunks))
+}
+
+/// The kernel with whole rows in a tile.
+fn whole(cx: &BodyCx, p: &Plan, g: &Geometry, anchor: usize, dst: Operand) -> Result<Call, String> {
     let (ty, step) = (cx.out().clone(), g.rows.as_ref().map_or(1, |r| r.0));
     let cut = p.kept.checked_sub(1);
     let mut grid: Vec<Dim> = p.walk.axes[..p.kept].iter().map(|a| a.extent.clone()).collect();
@@ -110,15 +122,14 @@ pub fn lower(cx: &mut BodyCx, npu: &Npu, anchor: usize, dst: Operand) -> Result<
     if matches!(p.task, Task::Reduce(_)) {
         index = index.into_iter().enumerate().filter(|(a, _)| !p.dropped.contains(a)).map(|(_, i)| i).collect();
     }
-    let tile = Tile { cx, p: &p, g: &g, rows, start: &start, out, index: &index };
+    let tile = Tile { cx, p, g, rows, start: &start, out, index: &index };
     let body = match p.task {
         Task::Reduce(op) => reduction(&tile, &mut kb, op)?,
         _ => along(&tile, &mut kb)?,
     };
     let name = crate::lower::name::kernel(cx, &[format!("t{step}x{}", p.width.known().unwrap_or(p.most))]);
     let flops = cx.elementwise_flops() + cx.types[anchor].numel() * Dim::Known(4);
-    cx.call(kb.finish(name, cx.op_names(), body, flops));
-    Ok(())
+    Ok(kb.finish(name, cx.op_names(), body, flops))
 }
 
 fn reduces(p: &Plan) -> bool {
@@ -237,7 +248,8 @@ fn plan<'a, 'p>(cx: &BodyCx<'a>, npu: &'p Npu, anchor: usize, dst: Operand) -> R
     })
 }
 
-fn geometry(cx: &BodyCx, npu: &Npu, p: &Plan) -> Result<Geometry, String> {
+/// Tiles of whole rows, and the elements of the longest row that there is room for.
+fn geometry(cx: &BodyCx, npu: &Npu, p: &Plan) -> (Geometry, i64) {
     // Operands and the result twice, the row, its deviation and its square once.
     let size = |e: &ExprId| p.kb.dtype(*e).size() as i64;
     let out = cx.out().dtype.size() as i64;
@@ -247,11 +259,9 @@ fn geometry(cx: &BodyCx, npu: &Npu, p: &Plan) -> Result<Geometry, String> {
     let bits = 16 * moved + scratch.sum::<i64>() + 3 * 32;
     let room = (i64::from(npu.core.ub) - STATISTICS) * 8 / bits / WHOLE_REPEATS * WHOLE_REPEATS;
     let up = |n: i64| n.saturating_add(WHOLE_REPEATS - 1) / WHOLE_REPEATS * WHOLE_REPEATS;
-    if up(p.most.min(1 << 30)) > room {
-        return Err(format!(
-            "a row of {} elements does not fit into the unified buffer of {}, which holds {room} of them with all that is computed on the way",
-            p.width, npu.name
-        ));
+    let one = Geometry { width: p.width.clone(), rows: None, pitch: up(p.most.min(1 << 30)), most: up(p.most.min(1 << 30)) };
+    if one.most > room {
+        return (one, room);
     }
     let loads = || p.loads.iter().flatten().map(size);
     let (narrowest, widest) = (loads().fold(out, i64::min), loads().fold(out, i64::max));
@@ -263,10 +273,10 @@ fn geometry(cx: &BodyCx, npu: &Npu, p: &Plan) -> Result<Geometry, String> {
         let share = rows.div_euclid(i64::from(npu.vector_cores)) + 1;
         let r = (room.min(LONGEST) / pitch).min(cx.typical(&all_rows).max(1)).min(share).min(512);
         if r > 1 && (pitch - w) * widest < BLOCK as i64 {
-            return Ok(Geometry { width: p.width.clone(), rows: Some((r, all_rows)), pitch, most: up(r * pitch) });
+            return (Geometry { width: p.width.clone(), rows: Some((r, all_rows)), pitch, most: up(r * pitch) }, room);
         }
     }
-    Ok(Geometry { width: p.width.clone(), rows: None, pitch: up(p.most), most: up(p.most) })
+    (one, room)
 }
 
 /// Brings operands in, in the order of `loads`, and gives their tiles.

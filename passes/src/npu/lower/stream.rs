@@ -12,6 +12,7 @@ use beiming_ir::target::npu::Npu;
 use beiming_ir::types::{DType, Dim};
 
 use super::boxes::{self, Cut, Settler};
+use super::fit;
 use super::movement::{self, Moved};
 use super::program::Program;
 use super::slots;
@@ -103,14 +104,17 @@ fn part(cx: &mut BodyCx, npu: &Npu, root: Arg, dst: Operand, walk: &Traversal, c
         None
     })?;
     let (bits, sizes) = needs.ok_or("a group that computes nothing")?;
-    let shape = geometry(cx, npu, cut, bits, sizes, true)?;
+    let shape = geometry(cx, npu, cut, bits, sizes, true);
     let mut made = attempt(cx, npu, &task, &mut |_, _| Some(&shape));
     if made.is_err() && shape.rows.is_some() {
         // Rows that lie in an order that no copy of several follows, one by one.
-        let lines = geometry(cx, npu, cut, bits, sizes, false)?;
+        let lines = geometry(cx, npu, cut, bits, sizes, false);
         made = attempt(cx, npu, &task, &mut |_, _| Some(&lines));
     }
     let call = made?.ok_or("a group that computes nothing")?;
+    if shape.most == WHOLE_REPEATS {
+        fit::smallest(&call, npu, &[shape.most], fit::ELEMENTS)?;
+    }
     cx.call(call);
     Ok(())
 }
@@ -124,24 +128,11 @@ struct Task<'t> {
     moved: Moved,
 }
 
-fn geometry(
-    cx: &BodyCx,
-    npu: &Npu,
-    cut: &Cut,
-    bits: i64,
-    (narrowest, widest): (usize, usize),
-    by_rows: bool,
-) -> Result<Geometry, String> {
+fn geometry(cx: &BodyCx, npu: &Npu, cut: &Cut, bits: i64, (narrowest, widest): (usize, usize), by_rows: bool) -> Geometry {
     let width = cut.extent.last().cloned().unwrap_or(Dim::Known(1));
     let room = i64::from(npu.core.ub) * 8 / bits.max(1) / WHOLE_REPEATS * WHOLE_REPEATS;
-    if room < WHOLE_REPEATS {
-        return Err(format!(
-            "no tile fits: the smallest has {WHOLE_REPEATS} elements and takes {:.1} KiB of the unified buffer of {}, which has {:.1} KiB",
-            (bits * WHOLE_REPEATS / 8) as f64 / 1024.0,
-            npu.name,
-            f64::from(npu.core.ub) / 1024.0
-        ));
-    }
+    // Where there is no room for the smallest tile its kernel tells what is too large.
+    let room = room.max(WHOLE_REPEATS);
     let all: i64 = cut.extent.iter().map(|d| cx.typical(d).max(1)).product();
     let share = all.div_euclid(i64::from(npu.vector_cores)) + 1;
     let most = (share.clamp(SHORTEST, LONGEST).min(room) as usize).next_multiple_of(WHOLE_REPEATS as usize) as i64;
@@ -155,10 +146,10 @@ fn geometry(
         if by_rows && w > 0 && pitch * 4 <= most && padded {
             let r = (most / pitch).min(cx.typical(&all_rows).max(1)).min(4095);
             let most = ((r * pitch) as usize).next_multiple_of(WHOLE_REPEATS as usize) as i64;
-            return Ok(Geometry { width, rows: Some((r, all_rows)), pitch, most });
+            return Geometry { width, rows: Some((r, all_rows)), pitch, most };
         }
     }
-    Ok(Geometry { width, rows: None, pitch: most, most })
+    Geometry { width, rows: None, pitch: most, most }
 }
 
 /// One round: without a geometry it only says how many bits of unified buffer an element of the tile takes, and the sizes of

@@ -8,9 +8,9 @@ use beiming_ir::types::{DType, Dim};
 use super::fractals::{Edge, SIDE, accumulators, bring, put_together, take_apart};
 use crate::lower::body::BodyCx;
 use crate::lower::builder::{Call, KernelBuilder, Operand, repeat};
-use crate::npu::lower::attention::{Block, Plan, finish};
+use crate::npu::lower::attention::{Keys, Plan, begin, finish};
 use crate::npu::lower::epilogue::Value;
-use crate::npu::lower::matmul::{clear, multiply, rest, to_l0};
+use crate::npu::lower::matmul::{clear, multiply, to_l0};
 use crate::npu::lower::operands::{Side, param};
 use crate::npu::lower::softmax::Running;
 
@@ -18,19 +18,10 @@ use crate::npu::lower::softmax::Running;
 pub fn kernel(cx: &BodyCx, p: &Plan, [bq, bk]: [i64; 2], dst: Operand) -> Result<Call, String> {
     let [queries, keys, depth, columns] = &p.dims;
     let ([deep, wide], [score, weight, _]) = (p.widths, p.dtypes);
-    let mut grid = p.batch.clone();
-    grid.push(queries.ceil_div(&Dim::Known(bq)));
-    let mut kb = KernelBuilder::new(cx.symbols, &grid);
+    let (mut kb, block, Keys { var, first: key, left: keys_left }) = begin(cx, p, [bq, bk]);
     let kb = &mut kb;
-    let at = kb.grid.clone();
-    let (batch, tiles) = at.split_at(p.batch.len());
-    let row = kb.scale(tiles[0], &Dim::Known(bq));
-    let rows_left = rest(kb, row, queries);
+    let (batch, [row, rows_left]) = (&block.batch[..], block.query);
     let count = kb.min_dim(rows_left, &Dim::Known(bq));
-    let block = Block { extents: [bq, bk], batch: batch.to_vec(), query: [row, rows_left] };
-    let (var, step) = kb.axis(&keys.ceil_div(&Dim::Known(bk)));
-    let key = kb.scale(step, &Dim::Known(bk));
-    let keys_left = rest(kb, key, keys);
     let (zero, all_deep, all_wide) = (kb.int(0), kb.dim(depth), kb.dim(columns));
 
     let mut running = Running { cx, p, block: &block, keys: [key, keys_left], cores: 1, locals: None };

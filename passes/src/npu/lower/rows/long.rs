@@ -10,6 +10,7 @@ use beiming_ir::ops::{BinaryOp, NormKind, ReduceOp, UnaryOp};
 use beiming_ir::target::npu::Npu;
 use beiming_ir::types::{DType, Dim};
 
+use super::super::fit;
 use super::super::tile::{self, Run};
 use super::super::writer::{Geometry, WHOLE_REPEATS, Writer, compares};
 use super::{LONGEST, Plan, STATISTICS, Sweep, Task, Tile, bring, entering, finish, operands, share};
@@ -21,7 +22,7 @@ const LOWEST: f64 = -3.0e38;
 
 /// Lowers the group into `dst`; an error where even a short chunk does not fit.
 pub fn lower(cx: &mut BodyCx, npu: &Npu, p: &Plan, anchor: usize, dst: Operand) -> Result<(), String> {
-    let g = geometry(cx, npu, p)?;
+    let g = geometry(cx, npu, p);
     let grid: Vec<Dim> = p.walk.axes[..p.kept].iter().map(|a| a.extent.clone()).collect();
     let mut kb = KernelBuilder::new(cx.symbols, &grid);
     let ty = cx.out().clone();
@@ -37,12 +38,16 @@ pub fn lower(cx: &mut BodyCx, npu: &Npu, p: &Plan, anchor: usize, dst: Operand) 
     let body = chunks.body;
     let name = crate::lower::name::kernel(cx, &[format!("t1x{}", g.most)]);
     let flops = cx.elementwise_flops() + cx.types[anchor].numel() * Dim::Known(4);
-    cx.call(kb.finish(name, cx.op_names(), body, flops));
+    let call = kb.finish(name, cx.op_names(), body, flops);
+    if g.most == WHOLE_REPEATS {
+        fit::smallest(&call, npu, &[g.most], fit::ELEMENTS)?;
+    }
+    cx.call(call);
     Ok(())
 }
 
 /// The longest chunk whose tiles fit, those of all sweeps together.
-fn geometry(cx: &BodyCx, npu: &Npu, p: &Plan) -> Result<Geometry, String> {
+fn geometry(cx: &BodyCx, npu: &Npu, p: &Plan) -> Geometry {
     let moved = |i: usize| p.loads[i].iter().map(|e| 16 * p.kb.dtype(*e).size() as i64).sum::<i64>();
     let scratch =
         |s: &super::Slots| -> i64 { s.scratch.iter().map(|d| if *d == DType::Bool { 1 } else { 8 * d.size() as i64 }).sum() };
@@ -56,19 +61,11 @@ fn geometry(cx: &BodyCx, npu: &Npu, p: &Plan) -> Result<Geometry, String> {
     };
     let room = (i64::from(npu.core.ub) - STATISTICS) * 8 / bits / WHOLE_REPEATS * WHOLE_REPEATS;
     let room = room.min(LONGEST);
-    if room < WHOLE_REPEATS {
-        let kib = |b: i64| b as f64 / 1024.0;
-        return Err(format!(
-            "no tile fits: the smallest chunk of a row has {WHOLE_REPEATS} elements and takes {:.1} KiB of the unified buffer of {}, \
-             which has {:.1} KiB beside what is one number a row",
-            kib(bits * WHOLE_REPEATS / 8),
-            npu.name,
-            kib(i64::from(npu.core.ub) - STATISTICS)
-        ));
-    }
+    // Where there is no room for the smallest chunk its kernel tells what is too large.
+    let room = room.max(WHOLE_REPEATS);
     let up = |n: i64, to: i64| n.saturating_add(to - 1) / to;
     let most = p.width.known().map_or(room, |n| up(up(n, up(n, room)), WHOLE_REPEATS) * WHOLE_REPEATS);
-    Ok(Geometry { width: p.width.clone(), rows: None, pitch: most, most })
+    Geometry { width: p.width.clone(), rows: None, pitch: most, most }
 }
 
 /// The statements so far.

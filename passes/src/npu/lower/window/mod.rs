@@ -16,8 +16,8 @@ use beiming_ir::target::npu::Npu;
 use beiming_ir::types::{DType, Dim, TensorType};
 
 use self::body::Body;
-use super::dense;
 use super::tile::BLOCK;
+use super::{dense, fit};
 use crate::lower::body::BodyCx;
 use crate::lower::builder::{KernelBuilder, Operand};
 use crate::npu::capability;
@@ -127,7 +127,9 @@ pub fn lower(cx: &mut BodyCx, npu: &Npu, anchor: usize, dst: Operand) -> Result<
         Task::Each | Task::Mix { .. } => Some(dense::source(cx, npu, args[1])?),
         _ => None,
     };
-    let t = tiling(npu, &w, cx.typical(&w.batch))?;
+    let smallest = Tiling { positions: 1, lanes: 1, depth: 1 };
+    // Where no tile fits the kernel of the smallest tells what is too large.
+    let t = tiling(npu, &w, cx.typical(&w.batch)).unwrap_or(smallest);
     let grid = [
         w.batch.clone(),
         Dim::Known(w.axes[0].output),
@@ -140,7 +142,11 @@ pub fn lower(cx: &mut BodyCx, npu: &Npu, anchor: usize, dst: Operand) -> Result<
     let depth = if let Task::Mix { depth, .. } = w.task { depth } else { 1 };
     let flops = cx.types[anchor].numel() * Dim::Known(2 * depth * w.axes[0].taps * w.axes[1].taps);
     let ops = vec![cx.body.nodes[anchor].op.name()];
-    cx.call(kb.finish(name, ops, body, flops));
+    let call = kb.finish(name, ops, body, flops);
+    if t == smallest {
+        fit::smallest(&call, npu, &[t.positions, t.lanes, t.depth], fit::WINDOW)?;
+    }
+    cx.call(call);
     Ok(())
 }
 
@@ -275,8 +281,8 @@ impl Window {
     }
 }
 
-/// The largest tile that fits and leaves every core something to do.
-fn tiling(npu: &Npu, w: &Window, batch: i64) -> Result<Tiling, String> {
+/// The largest tile that fits and leaves every core something to do; `None` where none fits.
+fn tiling(npu: &Npu, w: &Window, batch: i64) -> Option<Tiling> {
     let divisors = |n: i64| (1..=n).rev().filter(move |d| n % d == 0);
     let whole = match w.task {
         Task::Mix { columns, .. } => columns,
@@ -303,9 +309,7 @@ fn tiling(npu: &Npu, w: &Window, batch: i64) -> Result<Tiling, String> {
             positions = (positions + 1) / 2;
         }
     };
-    let first = divisors(whole).find_map(fitting).ok_or_else(|| {
-        format!("a window over {} channels does not fit into the unified buffer of {}", w.channels[0], npu.name)
-    })?;
+    let first = divisors(whole).find_map(fitting)?;
     // Fewer lanes, then fewer positions, while cores have nothing to do.
     let points =
         |t: &Tiling| batch.max(1) * w.axes[0].output * ((width + t.positions - 1) / t.positions) * (w.channels[1] / t.lanes);
@@ -320,7 +324,7 @@ fn tiling(npu: &Npu, w: &Window, batch: i64) -> Result<Tiling, String> {
             break;
         }
     }
-    Ok(t)
+    Some(t)
 }
 
 impl Axis {
