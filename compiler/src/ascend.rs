@@ -71,8 +71,11 @@ impl Ascend {
         code: &Code,
         explanation: &Explanation,
     ) -> Result<(), CompileError> {
-        let mut on_host: Vec<String> =
-            explanation.on_host.iter().map(|o| format!("{} ({}): {}", o.nodes, o.ops.join(", "), o.why)).collect();
+        let mut on_host: Vec<String> = explanation
+            .on_host
+            .iter()
+            .map(|o| format!("{} ({}): {}", o.nodes, o.ops.join(", "), o.why.replace('\n', "\n  ")))
+            .collect();
         algorithms(&program.plan.steps, &mut on_host);
         let cpu_kernels = (!code.symbols.is_empty()).then_some(&code.library[..]);
         let files = project::files(&Project { model, program, npu: &self.npu, cpu_kernels, on_host: &on_host })?;

@@ -10,7 +10,7 @@ use serde_json::json;
 
 use super::failure::{Exit, Failure, Result};
 use super::progress::Progress;
-use super::{model, output};
+use super::{model, output, tiles};
 use crate::driver::{self, CompileError, Next, Product, STAGES, Summary, Watch};
 use crate::stage::{self, Ir};
 
@@ -19,6 +19,8 @@ use crate::stage::{self, Ir};
 pub struct Args {
     #[command(flatten)]
     model: model::Args,
+    #[command(flatten)]
+    tiles: tiles::Args,
     /// Where the result goes. For an NPU a folder: a project of kernels and host code, and the artifact. [default: MODEL.bmg here; stages other than `artifact` and `so` to stdout]
     #[arg(short, long, value_name = "FILE")]
     output: Option<PathBuf>,
@@ -65,6 +67,7 @@ enum Emit {
 /// Runs the command.
 pub fn run(args: &Args) -> Result<Exit> {
     let mut model = args.model.open()?;
+    args.tiles.apply(&mut model)?;
     if args.emit == Emit::Mlir {
         mlir_can_be_written(&model.target)?;
     }

@@ -6,7 +6,7 @@ use beiming_runtime::format::container::Artifact;
 
 use super::diagnostic::Diagnostic;
 use super::failure::{Exit, Failure, Result};
-use super::{explain_npu, model, output};
+use super::{explain_npu, model, output, tiles};
 use crate::driver::{CompileError, Next, Product, Watch};
 use crate::explanation::Explanation;
 use crate::stage::{Kind, kind};
@@ -16,6 +16,8 @@ use crate::stage::{Kind, kind};
 pub struct Args {
     #[command(flatten)]
     model: model::Args,
+    #[command(flatten)]
+    tiles: tiles::Args,
     /// Print JSON.
     #[arg(long)]
     pub json: bool,
@@ -25,10 +27,15 @@ pub struct Args {
 pub fn run(args: &Args) -> Result<Exit> {
     let path = &args.model.model;
     let e = match kind(path).map_err(|e| Failure::io("read", path, &e))? {
+        Kind::Artifact if !args.tiles.is_empty() => {
+            return Err(Failure::usage("`--tile` comes too late: an artifact is compiled already").help("give its model"));
+        }
         Kind::Artifact => of_artifact(path)?,
         _ => {
             let mut keep = Keep(None);
-            args.model.open()?.compile(Path::new(""), &mut keep)?;
+            let mut model = args.model.open()?;
+            args.tiles.apply(&mut model)?;
+            model.compile(Path::new(""), &mut keep)?;
             keep.0.unwrap_or_default()
         }
     };

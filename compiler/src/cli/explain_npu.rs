@@ -9,7 +9,7 @@ use crate::explanation::npu::NpuKernel;
 pub fn text(e: &Explanation) -> String {
     let mut out = String::new();
     let launches: usize = e.npu.iter().map(|k| k.launches).sum();
-    let sum = |f: &dyn Fn(&NpuKernel) -> f64| e.npu.iter().map(|k| f(k) * k.launches as f64).sum::<f64>();
+    let sum = |f: &dyn Fn(&NpuKernel) -> f64| e.npu.iter().map(|k| f(k) * k.launches as f64).fold(0.0, |a, b| a + b);
     let (predicted, roofline, moved) = (sum(&|k| k.predicted_us), sum(&|k| k.roofline_us), sum(&|k| k.moved));
     let ops = sum(&|k| k.ops.len() as f64);
     let unfused: f64 = e.groups.iter().filter(|g| !g.kernels.is_empty()).map(|g| g.unfused_bytes).sum();
@@ -32,7 +32,10 @@ pub fn text(e: &Explanation) -> String {
     );
     if !e.on_host.is_empty() {
         out += "\non the host's CPU\n";
-        e.on_host.iter().for_each(|o| out += &format!("  {} ({}): {}\n", o.nodes, o.ops.join(" "), o.why));
+        for o in &e.on_host {
+            // What does not fit is a list.
+            out += &format!("  {} ({}): {}\n", o.nodes, o.ops.join(" "), o.why.replace('\n', "\n    "));
+        }
     }
     out
 }

@@ -82,7 +82,13 @@ impl Failure {
 
 /// What cannot be lowered: nodes in one diagnostic, the plan as a whole in one of its own.
 fn lower(model: &Path, e: &LowerErrors) -> Failure {
-    let (plan, nodes): (Vec<_>, Vec<_>) = e.0.iter().partition(|x| x.op == "plan");
+    let (tiles, others): (Vec<&LowerError>, Vec<_>) = e.0.iter().partition(|x| x.op == "tile");
+    if others.is_empty() {
+        let one =
+            |x: &&LowerError| Diagnostic::error("E0501", format!("no such tile for {}: {}", x.target, x.why)).in_file(model);
+        return Failure { exit: Exit::Usage, diagnostics: tiles.iter().map(one).collect() };
+    }
+    let (plan, nodes): (Vec<&LowerError>, Vec<_>) = others.into_iter().partition(|x| x.op == "plan");
     let whole = |x: &&LowerError| {
         let at = Place { file: model.display().to_string(), wants: x.wants.clone(), ..Place::default() };
         Diagnostic::error("E0604", format!("no plan for {}: {}", x.target, x.why)).at(at)

@@ -22,6 +22,7 @@ mod run;
 mod session;
 mod targets;
 pub(crate) mod temp;
+mod tiles;
 
 #[cfg(feature = "compile")]
 mod checking;

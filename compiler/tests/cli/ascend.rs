@@ -90,6 +90,67 @@ fn the_same_project_of_real_models() {
     }
 }
 
+/// A product, and a window that no tile of any chip holds.
+const SIZES: &str = r#"
+graph "sizes" {
+  %0 = input "x" : f16[600, 700]
+  %1 = input "w" : f16[700, 600]
+  %2 = input "line" : f32[1, 1, 70000, 24]
+  %3 = MatMul(out:"f16") %0, %1 : f16[600, 600]
+  %4 = Pool(kind:Max, window:[1, 60000], strides:[1,1], dilations:[1,1], pads:[(0,0),(0,0)], ceil:false) %2 : f32[1, 1, 10001, 24]
+  output "y" %3
+  output "most" %4
+}
+"#;
+
+/// A tile in place of a kernel's own is in `explain` and in the project; one that does not fit is an error with all its buffers and
+/// the largest tile that does. What fits no chip is listed where it runs on the CPU.
+#[test]
+fn tiles_that_are_asked_for() {
+    let p = Place::new();
+    p.write("sizes.txt", SIZES.as_bytes());
+    for (target, large, listed, largest) in [
+        (
+            "ascend910b1",
+            "512x512x256",
+            &["a1 1 x ", "b1 1 x ", "a2 1 x 256.0 KiB", "b2 1 x ", "acc 1 x 1024.0 KiB"][..],
+            "128x128x256",
+        ),
+        ("ascend310p3", "128x256x64", &["a 1 x 16.0 KiB", "bz 1 x 32.0 KiB", "cz 1 x 128.0 KiB", "c 1 x 64.0 KiB"], "128x176x64"),
+    ] {
+        let explain = |more: &[&str]| p.run(&[&["explain", "sizes.txt", "--target", target], more].concat());
+        let kernels = |text: &str| -> Vec<String> {
+            let names = text.split_whitespace().filter(|w| w.starts_with("matmul_")).map(str::to_string);
+            names.collect::<std::collections::BTreeSet<_>>().into_iter().collect()
+        };
+        let plain = text(&explain(&[]).stdout).to_string();
+        let [own] = &kernels(&plain)[..] else { panic!("one kernel: {plain}") };
+        for line in [
+            "  sums 1 x ",
+            "  x 1 x 1875.0 KiB",
+            "  no tile fits: this is the smallest, of 1 position x 1 channel x 1 input channel",
+        ] {
+            assert!(plain.contains(line), "{target}: {line}\n{plain}");
+        }
+        let out = explain(&["--tile", &format!("{own}={large}")]);
+        let said = text(&out.stderr);
+        assert_eq!(out.status.code(), Some(2), "{said}");
+        let [named, asked] = [largest, large].map(|t| {
+            let [m, n, k] = t.split('x').collect::<Vec<_>>()[..] else { panic!("three numbers: {t}") };
+            format!("{m} rows x {n} columns x {k} of the depth")
+        });
+        let last = format!("the largest tile that fits has {named} in place of {asked}");
+        for part in listed.iter().copied().chain(["error[E0501]", own, &last]) {
+            assert!(said.contains(part), "{target}: no `{part}` in\n{said}");
+        }
+        let tile = format!("{own}={largest}");
+        let name = format!("matmul_f16_f16_t{largest}__{target}");
+        assert_eq!(kernels(&text(&explain(&["--tile", &tile]).stdout)), [name.clone()]);
+        p.ok(&["compile", "sizes.txt", "--target", target, "--tile", &tile, "-o", "out/"]);
+        assert!(p.path(&format!("out/kernels/{name}.cpp")).is_file(), "{target}");
+    }
+}
+
 /// A constant of 8 bits: i8 (type code 3) or u8 (2).
 fn bytes(name: &str, code: i32, dims: &[i64], v: &[u8]) -> TensorProto {
     let (name, raw) = (Some(name.to_string()), Some(v.to_vec().into()));

@@ -75,6 +75,18 @@ fn errors_have_codes_places_and_exit_codes() {
         (&["compile", "mlp.txt", "--dim", "N"], 2, &["error[E0501]", "N=1..64"]),
         (&["compile", "mlp.txt", "-O", "7"], 2, &["7"]),
         (&["compile", "mlp.txt", "-o", "no/such/folder/a.bmg"], 5, &["error[E0001]"]),
+        (&["compile", "mlp.txt", "--tile", "k=16x16x16"], 2, &["error[E0501]", "kernels for an NPU"]),
+        (&["explain", "mlp.bmg", "--tile", "k=16x16x16"], 2, &["error[E0501]", "comes too late"]),
+        (
+            &["explain", "mlp.txt", "--target", "ascend910b1", "--tile", "k"],
+            2,
+            &["error[E0501]", "`k` is no kernel and its tile"],
+        ),
+        (
+            &["compile", "mlp.txt", "--target", "ascend910b1", "--tile", "k=16x16x16"],
+            2,
+            &["error[E0501]", "no such tile for ascend910b1: `k`: there is no such kernel", "--> mlp.txt"],
+        ),
         #[cfg(not(feature = "mlir"))]
         (
             &["compile", "mlp.txt", "--target", "ascend910b1", "--emit", "mlir"],

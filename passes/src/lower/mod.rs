@@ -67,7 +67,7 @@ impl Default for LowerOptions {
 pub struct LowerError {
     /// Source of the node; empty for the plan.
     pub node: Loc,
-    /// The op, `plan` for the plan.
+    /// The op, `plan` for the plan, `tile` for a tile that was asked for.
     pub op: String,
     /// The target.
     pub target: String,

@@ -84,7 +84,13 @@ pub(super) fn program(graph: &Graph, target: &Target, options: &LowerOptions) ->
         w.copy(*src, *dst, &mut steps);
     }
     let names: Vec<&str> = w.kernels.iter().map(|k| k.name.as_str()).collect();
-    let error = |(op, why)| LowerError { node: Default::default(), op, target: target.name.clone(), why, wants: vec![] };
+    let error = |(kernel, why)| LowerError {
+        node: Default::default(),
+        op: "tile".into(),
+        target: target.name.clone(),
+        why: format!("`{kernel}`: {why}"),
+        wants: vec![],
+    };
     w.errors.extend(wanted.missed(&names).into_iter().map(error));
     if !w.errors.is_empty() {
         return Err(LowerErrors(w.errors));

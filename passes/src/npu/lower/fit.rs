@@ -106,7 +106,6 @@ struct Choice<'t, const N: usize> {
 /// What `make` gives with the tile that is asked for in place of that of the kernel `own`, if one is.
 fn asked<'a, const N: usize, T>(
     cx: &BodyCx<'a>,
-    terms: Terms,
     own: &str,
     choice: Choice<N>,
     make: &mut dyn FnMut([i64; N]) -> Result<T, String>,
@@ -114,7 +113,7 @@ fn asked<'a, const N: usize, T>(
     let tile = cx.wanted?.tile(own)?;
     Some(match <[i64; N]>::try_from(tile) {
         Ok(t) if (choice.holds)(&t) => make(t),
-        _ => Err(format!("a tile of this kernel is {}: {}", terms.join(" x "), choice.words)),
+        _ => Err(format!("a tile of this kernel has {}", choice.words)),
     })
 }
 
@@ -136,10 +135,10 @@ pub fn blocks<'a, const N: usize>(
 ) -> Result<([i64; N], BodyCx<'a>), String> {
     let found = first(npu, terms, tiles.iter().copied(), make)?;
     let all: Vec<String> = tiles.iter().map(|t| t.map(|n| n.to_string()).join("x")).collect();
-    let words = format!("one of {}", all.join(", "));
+    let words = format!("{}: {}", terms.join(" x "), all.join(", "));
     let choice = Choice { holds: &|t| tiles.contains(t), words: &words };
     let own = name(&found.1);
-    let Some(wanted) = asked(cx, terms, &own, choice, &mut |t| Ok((t, make(&t)?))) else {
+    let Some(wanted) = asked(cx, &own, choice, &mut |t| Ok((t, make(&t)?))) else {
         return Ok(found);
     };
     let mut smaller = tiles.to_vec();
@@ -196,8 +195,10 @@ pub fn product<'a, 'n>(cx: &mut BodyCx<'a>, npu: &'n Npu, attempt: &mut Attempt<
         false => base_tiles(npu, &product).is_some_and(|mut all| all.any(|b| b.map(|n| n as i64) == *t)),
     };
     let words_of_choice = match of_window {
-        true => "each in steps of 16, up to 512",
-        false => "the first two in steps of 16, up to 512 and the product's own, the last by powers of two",
+        true => "positions x channels x depth, each in steps of 16 up to 512",
+        false => {
+            "rows x columns x depth: rows and columns in steps of 16 up to the product's own and 512, the depth by powers of two"
+        }
     };
     let mut exactly = |t: [i64; 3]| {
         let mut tried = cx.clone();
@@ -208,7 +209,7 @@ pub fn product<'a, 'n>(cx: &mut BodyCx<'a>, npu: &'n Npu, attempt: &mut Attempt<
             Err(format!("the nearest tile of this kernel has {}", words(&with.tile, with.terms())))
         }
     };
-    let wanted = asked(cx, chosen.terms(), &own, Choice { holds: &exists, words: words_of_choice }, &mut exactly);
+    let wanted = asked(cx, &own, Choice { holds: &exists, words: words_of_choice }, &mut exactly);
     let (asked_for, wanted) = match wanted {
         Some(wanted) => (true, wanted),
         None => (false, Ok((chosen, made))),

@@ -370,8 +370,8 @@ fn tiles_that_the_tiler_does_not_choose_from_are_refused() {
         };
         c.lowered(Some(tile)).map(|names| names.join(" "))
     };
-    let choice = "a tile of this kernel is rows x columns x of the depth: the first two in steps of 16, up to 512 and the product's \
-                  own, the last by powers of two";
+    let choice = "a tile of this kernel has rows x columns x depth: rows and columns in steps of 16 up to the product's own and 512, \
+                  the depth by powers of two";
     for tile in [&[16, 16][..], &[24, 16, 16], &[0, 16, 16], &[128, 16, 16], &[16, 528, 16], &[16, 16, 48], &[-16, 16, 16]] {
         assert_eq!(of(tile), Err(choice.into()), "{tile:?}");
     }
