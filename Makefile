@@ -76,10 +76,11 @@ test-page: build
 test-jax: build
 	scripts/test_jax.sh check.py --networks
 
-# Models and idioms of JAX beside their ONNX twins (`make models` writes those), kernels and times; writes docs/jax.md. Wants a quiet
-# machine.
+# Models and idioms of JAX beside their ONNX twins (`make models` writes those), kernels and times, and decompositions beside LAPACK;
+# writes docs/jax.md and docs/decompositions.md. Wants a quiet machine.
 bench-jax: build
 	scripts/test_jax.sh twins.py --table docs/jax.md
+	scripts/test_jax.sh decompositions.py --table docs/decompositions.md
 
 # The Python wheels, into target/wheels: with the compiler (LLVM inside), and the runtime alone for old systems.
 wheel: setup

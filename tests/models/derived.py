@@ -1,9 +1,10 @@
-"""Models made from those of models.toml, where the whole model is more than a simulator has to run: one layer of GPT-2, and models
-whose weights and arithmetic are f16. They are written beside the originals the first time that they are asked for."""
+"""Models made from those of models.toml, where the whole model is more than a simulator has to run: one layer of GPT-2, models whose
+weights and arithmetic are f16, and models whose products are of 8-bit integers. They are written beside the originals the first time that they are asked for."""
 
 from pathlib import Path
 
 import onnx
+from onnxruntime.quantization import QuantType, quantize_dynamic
 from onnxruntime.transformers.float16 import convert_float_to_float16
 
 import inputs
@@ -15,7 +16,7 @@ PARTS = {
     "gpt2_layer_prefill": ("gpt2_prefill_script", ["input_ids"], LAYER),
     "gpt2_layer_decode": ("gpt2_decode_script", ["input_ids", "past_0", "past_1"], LAYER),
 }
-HALF = "_f16"
+HALF, INTEGERS = "_f16", "_int8"
 
 
 def model(name: str, folder: Path) -> tuple[Path, dict]:
@@ -23,6 +24,9 @@ def model(name: str, folder: Path) -> tuple[Path, dict]:
     if name.endswith(HALF):
         whole, entry = model(name.removesuffix(HALF), folder)
         return made(folder / f"{name}.onnx", lambda path: onnx.save(half(whole), path)), entry
+    if name.endswith(INTEGERS):
+        whole, entry = model(name.removesuffix(INTEGERS), folder)
+        return made(folder / f"{name}.onnx", lambda path: quantize_dynamic(whole, path, weight_type=QuantType.QInt8)), entry
     if name in PARTS:
         of, given, wanted = PARTS[name]
         whole, entry = model(of, folder)

@@ -1,11 +1,11 @@
 //! Axes of reductions: kept where they are reduced, and not counted where they have an extent of one. Then the reductions of a written-out
-//! softmax or normalisation are of the same form as what they are subtracted from.
+//! softmax or normalisation are of the same form as what they are subtracted from. Reductions of everything do not mind the shape.
 
 use beiming_ir::ops::{Op, ReduceOp, UnaryOp};
 use beiming_ir::types::Dim;
 use egg::Id;
 
-use super::Promise::Exact;
+use super::Promise::{Exact, Reassociates};
 use super::Rule;
 use super::layout::reshaped;
 use crate::layout::besides_ones;
@@ -23,6 +23,21 @@ pub const RULES: &[Rule] = &[
             let x = g.reshape(&[2, 1, 3, 1, 4], x);
             let axes = g.pick(&[vec![4], vec![0, 2]]);
             let y = g.reduce(ReduceOp::Sum, &axes, x);
+            g.done(y)
+        },
+    },
+    Rule {
+        name: "sink-reshape-whole-reduce",
+        promise: Reassociates,
+        root: |op| matches!(op, Op::Reduce { .. }),
+        apply: sink_whole,
+        example: |g| {
+            let x = g.input(&[2, 3, 4]);
+            let x = g.reshape(&[6, 4], x);
+            let op = g.pick(&[ReduceOp::Sum, ReduceOp::Max]);
+            let keep = g.below(2) == 0;
+            let y = g.op(Op::Reduce { op, axes: vec![0, 1], keep }, &[x]);
+            let y = g.unary(UnaryOp::Abs, y);
             g.done(y)
         },
     },
@@ -53,6 +68,24 @@ fn sink_reshape_reduce(eg: &mut Eg, op: &Op, c: &[Id]) -> Vec<Id> {
         let places = besides_ones(&ty(eg, x).shape, &outer);
         let Some(axes) = places.and_then(|p| axes.iter().map(|&a| p[a]).collect::<Option<Vec<usize>>>()) else { continue };
         let y = add(eg, Op::Reduce { op: *reducer, axes, keep: true }, &[x]);
+        out.extend(y.and_then(|y| add_reshape(eg, result.clone(), y)));
+    }
+    out
+}
+
+/// A reduction of all elements as that of the value before a reshape, whose axes may then be in any order: ranges of whole tensors,
+/// which quantisation at run time asks for, do not wait for a move.
+fn sink_whole(eg: &mut Eg, op: &Op, c: &[Id]) -> Vec<Id> {
+    let Op::Reduce { op: reducer, axes, keep } = op else { return vec![] };
+    let rank = ty(eg, c[0]).shape.len();
+    if axes.len() != rank {
+        return vec![];
+    }
+    let result: Vec<Dim> = vec![1.into(); if *keep { rank } else { 0 }];
+    let mut out = vec![];
+    for x in reshaped(eg, c[0]) {
+        let axes = (0..ty(eg, x).shape.len()).collect();
+        let y = add(eg, Op::Reduce { op: *reducer, axes, keep: false }, &[x]);
         out.extend(y.and_then(|y| add_reshape(eg, result.clone(), y)));
     }
     out
