@@ -145,7 +145,7 @@ fn tiles_that_are_asked_for() {
         }
         let tile = format!("{own}={largest}");
         let name = format!("matmul_f16_f16_t{largest}__{target}");
-        assert_eq!(kernels(&text(&explain(&["--tile", &tile]).stdout)), [name.clone()]);
+        assert_eq!(kernels(&text(&explain(&["--tile", &tile]).stdout)), [name.as_str()]);
         p.ok(&["compile", "sizes.txt", "--target", target, "--tile", &tile, "-o", "out/"]);
         assert!(p.path(&format!("out/kernels/{name}.cpp")).is_file(), "{target}");
     }
