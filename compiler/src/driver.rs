@@ -38,6 +38,16 @@ pub struct Options {
     pub project: Option<PathBuf>,
 }
 
+impl Options {
+    /// Has a StableHLO program computed as it is written: translated step by step, with no rewriting and no lowering that rounds
+    /// in another order or less often.
+    pub fn as_written(&mut self) {
+        self.import.as_written = true;
+        self.optimize.reassociate = false;
+        self.lower.in_order = true;
+    }
+}
+
 /// Why a compilation failed.
 #[derive(Debug, Error)]
 pub enum CompileError {

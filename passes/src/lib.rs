@@ -94,7 +94,7 @@ fn rewrite(
     let graph = npu::integers::run(graph, target, options.reassociate)?;
     let mut graph = simplify::run(graph, budget)?;
     if !graph.regions.is_empty() {
-        graph = recognise_regions::run(&graph, budget)?;
+        graph = recognise_regions::run(&graph, budget, options.reassociate)?;
         graph = simplify::run(regions::run(&graph)?, budget)?;
         let functions = scalar_functions(&graph);
         for (i, region) in std::mem::take(&mut graph.regions).into_iter().enumerate() {

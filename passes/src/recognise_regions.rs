@@ -6,7 +6,8 @@
 //!   to three axes: `Pool`.
 //! - `SortBy` keys that are functions of one side each: `TopK` of all elements, key after key.
 //!
-//! Sums change their order, which StableHLO leaves open.
+//! Sums and products of floats change their order, which StableHLO leaves open, and are rounded less often: they are recognised only
+//! where that is allowed.
 
 mod choice;
 mod order;
@@ -19,20 +20,21 @@ use beiming_ir::types::{DType, Dim};
 use crate::rebuild::Rebuild;
 use crate::{Budget, PassError, identities, simplify};
 
-/// The graph with recognised regions replaced; regions nested in control flow are not entered.
-pub fn run(graph: &Graph, budget: &mut Budget) -> Result<Graph, PassError> {
+/// The graph with recognised regions replaced; regions nested in control flow are not entered. `reassociate`: sums and products of
+/// floats may be done in another order.
+pub fn run(graph: &Graph, budget: &mut Budget, reassociate: bool) -> Result<Graph, PassError> {
     let mut r = Rebuild::new(graph);
     for node in graph.nodes() {
         let inputs = r.inputs(node)?;
         let found = match &node.op {
             Op::ReduceWith { axes, region } => {
                 let region = simplify::run(graph.region(*region).clone(), budget)?;
-                reduce(&mut r, axes, &region, &inputs, &node.loc)
+                reduce(&mut r, axes, &region, &inputs, &node.loc, reassociate)
                     .or_else(|| choice::arg_reduce(&mut r, axes, &region, &inputs, &node.loc))
             }
             Op::WindowReduce(p) => {
                 let region = simplify::run(graph.region(p.region).clone(), budget)?;
-                window(&mut r, p, &region, &inputs, &node.loc)
+                window(&mut r, p, &region, &inputs, &node.loc, reassociate)
             }
             Op::SortBy { axis, region, .. } => {
                 let region = simplify::run(graph.region(*region).clone(), budget)?;
@@ -52,8 +54,9 @@ fn same_types(r: &Rebuild, node: &Node, found: &[ValueId]) -> bool {
     found.len() == node.outputs.len() && node.outputs.iter().zip(found).all(|(old, new)| r.old.ty(*old) == r.new.ty(*new))
 }
 
-/// The reducer that a region of two scalars is, and the function that joins two partial results.
-fn plain(region: &Graph) -> Option<(ReduceOp, BinaryOp)> {
+/// The reducer that a region of two scalars is, and the function that joins two partial results; without `reassociate` only
+/// where the order of elements changes nothing.
+fn plain(region: &Graph, reassociate: bool) -> Option<(ReduceOp, BinaryOp)> {
     let ([a, b], [out]) = (region.inputs.as_slice(), region.outputs.as_slice()) else { return None };
     let dtype = region.ty(*a).dtype;
     let n = region.def(*out)?;
@@ -72,7 +75,12 @@ fn plain(region: &Graph) -> Option<(ReduceOp, BinaryOp)> {
         BinaryOp::And => ReduceOp::All,
         _ => return None,
     };
-    reduce.takes(dtype).then_some((reduce, op))
+    (reduce.takes(dtype) && (reassociate || !rounds(reduce, dtype))).then_some((reduce, op))
+}
+
+/// Whether the result depends on the order of the elements.
+fn rounds(op: ReduceOp, dtype: DType) -> bool {
+    matches!(op, ReduceOp::Sum | ReduceOp::Prod) && !dtype.is_int()
 }
 
 /// Whether starting from `init` is starting from nothing. A sum may start from either zero.
@@ -84,9 +92,16 @@ fn neutral(g: &Graph, init: ValueId, op: ReduceOp) -> bool {
     })
 }
 
-fn reduce(r: &mut Rebuild, axes: &[usize], region: &Graph, inputs: &[ValueId], loc: &Loc) -> Option<Vec<ValueId>> {
+fn reduce(
+    r: &mut Rebuild,
+    axes: &[usize],
+    region: &Graph,
+    inputs: &[ValueId],
+    loc: &Loc,
+    reassociate: bool,
+) -> Option<Vec<ValueId>> {
     let [x, init] = *inputs else { return None };
-    let (op, join) = plain(region)?;
+    let (op, join) = plain(region, reassociate)?;
     let v = r.push1(Op::Reduce { op, axes: axes.to_vec(), keep: false }, &[x], loc).ok()?;
     if neutral(&r.new, init, op) {
         return Some(vec![v]);
@@ -94,9 +109,16 @@ fn reduce(r: &mut Rebuild, axes: &[usize], region: &Graph, inputs: &[ValueId], l
     r.push1(Op::Binary(join), &[init, v], loc).ok().map(|v| vec![v])
 }
 
-fn window(r: &mut Rebuild, p: &WindowReduce, region: &Graph, inputs: &[ValueId], loc: &Loc) -> Option<Vec<ValueId>> {
+fn window(
+    r: &mut Rebuild,
+    p: &WindowReduce,
+    region: &Graph,
+    inputs: &[ValueId],
+    loc: &Loc,
+    reassociate: bool,
+) -> Option<Vec<ValueId>> {
     let [x, init] = *inputs else { return None };
-    let (op, _) = plain(region)?;
+    let (op, _) = plain(region, reassociate)?;
     let dense = [&p.strides, &p.base_dilations, &p.window_dilations].iter().all(|v| v.iter().all(|s| *s == 1));
     if !neutral(&r.new, init, op) {
         return None;

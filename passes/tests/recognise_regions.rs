@@ -12,9 +12,14 @@ use beiming_passes::{OptimizeOptions, optimize};
 
 /// The names of the ops, constants left out, of the rewritten graph; its results are those of the graph on random inputs.
 fn recognised(text: &str) -> Vec<String> {
+    recognised_where(text, true)
+}
+
+/// The same where floats may or may not be summed in another order.
+fn recognised_where(text: &str, reassociate: bool) -> Vec<String> {
     let g = parse_graph(text, &[]).unwrap_or_else(|e| panic!("{e}\n{text}"));
     beiming_ir::verify::graph(g.clone()).unwrap_or_else(|e| panic!("{e}\n{text}"));
-    let options = OptimizeOptions { fuse: false, ..OptimizeOptions::default() };
+    let options = OptimizeOptions { fuse: false, reassociate, ..OptimizeOptions::default() };
     let (found, _) = optimize(g.clone(), &Target::x86_64_v4(), &options).unwrap();
     let found = beiming_ir::verify::graph(found).unwrap_or_else(|e| panic!("{e}")).into_inner();
     for seed in 0..4 {
@@ -58,12 +63,16 @@ fn pair(op: &str, dtype: &str) -> String {
 }
 
 fn reduce(op: &str, dtype: &str, init: &str) -> Vec<String> {
-    recognised(&format!(
+    recognised(&reduction(op, dtype, init))
+}
+
+fn reduction(op: &str, dtype: &str, init: &str) -> String {
+    format!(
         "graph \"t\" {{ %0 = input \"x\" : {dtype}[3, 5] %1 = Constant(0) : {dtype}[]
            %2 = ReduceWith(axes:[1],region:0) %0, %1 : {dtype}[3] output \"y\" %2
            const 0 : {dtype}[] = [{init}] region 0 {} }}",
         pair(op, dtype)
-    ))
+    )
 }
 
 #[test]
@@ -87,6 +96,19 @@ fn plain_reducers() {
     assert_eq!(reduce("Max", "f32", "-3.0"), ["reduce_max", "max"]);
     assert_eq!(reduce("Sub", "f32", "0.0"), ["reduce_with"]);
     assert_eq!(reduce("Or", "i32", "0"), ["reduce_with"]);
+}
+
+#[test]
+fn floats_are_summed_in_order_where_that_is_asked() {
+    for (op, dtype, init, want) in [
+        ("Add", "f32", "0.0", "reduce_with"),
+        ("Mul", "bf16", "1.0", "reduce_with"),
+        ("Add", "i8", "0", "reduce_sum"),
+        ("Max", "f32", "-inf", "reduce_max"),
+        ("Or", "bool", "false", "reduce_any"),
+    ] {
+        assert_eq!(recognised_where(&reduction(op, dtype, init), false), [want], "{op} {dtype}");
+    }
 }
 
 /// JAX's reducer of `argmax` and `argmin`, index in the type `i`.

@@ -7,13 +7,11 @@ use std::time::{Duration, Instant};
 use beiming::import::stablehlo::{self, translate};
 use beiming::import::{ImportError, ImportOptions};
 use beiming_ir::graph::{Graph, Loc};
-use beiming_ir::target::Target;
-use beiming_ir::tensor::Tensor;
 use beiming_ir::text::{Constants, print_graph};
-use beiming_tests::compiled;
 use translate::{Settings, Translation};
 
-use crate::{compare, exact, open};
+use crate::ran::{self, Ran};
+use crate::unjudged;
 
 /// A program in its encodings.
 pub struct Case {
@@ -40,16 +38,12 @@ pub struct Outcome {
     pub refused: Vec<String>,
     /// Encodings import to different graphs.
     pub differ: Option<String>,
-    /// What went wrong in the evaluator.
-    pub eval: Option<String>,
-    /// What went wrong in the compiled program.
-    pub cpu: Option<String>,
-    /// All that the evaluator's checks found wrong is nearer to the exact values than what the suite expects.
-    pub eval_nearer: bool,
-    /// The same of the compiled program.
-    pub cpu_nearer: bool,
-    /// Checks that the program makes.
-    pub checks: usize,
+    /// What came of running it.
+    pub usual: Ran,
+    /// What came of running it as it is written.
+    pub as_written: Ran,
+    /// Why StableHLO's own interpreter does not judge it.
+    pub unjudged: Option<&'static str>,
     /// How long it took.
     pub took: Duration,
 }
@@ -74,6 +68,15 @@ impl Case {
     }
 }
 
+/// How a program is computed.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Mode {
+    /// As always.
+    Usual,
+    /// As it is written, step by step: [`ImportOptions::as_written`].
+    AsWritten,
+}
+
 /// The text of what a panic said.
 fn panicked(e: Box<dyn std::any::Any + Send>) -> String {
     let text = e.downcast_ref::<String>().cloned().or_else(|| e.downcast_ref::<&str>().map(|s| s.to_string()));
@@ -81,20 +84,21 @@ fn panicked(e: Box<dyn std::any::Any + Send>) -> String {
 }
 
 /// Runs `f`; a panic is an error.
-fn guarded<T, E: From<String>>(f: impl FnOnce() -> Result<T, E>) -> Result<T, E> {
+pub fn guarded<T, E: From<String>>(f: impl FnOnce() -> Result<T, E>) -> Result<T, E> {
     catch_unwind(AssertUnwindSafe(f)).unwrap_or_else(|e| Err(panicked(e).into()))
 }
 
 /// A module: each function that stands for a program, or why it does not translate.
-type Programs = Vec<(String, Result<Translation, String>)>;
+pub type Programs = Vec<(String, Result<Translation, String>)>;
 
 /// Reads a module and translates `main`, or where there is none every public function.
-fn read(path: &Path) -> Result<Programs, String> {
+fn read(path: &Path, mode: Mode) -> Result<Programs, String> {
     let bytes = std::fs::read(path).map_err(|e| format!("{}: {e}", path.display()))?;
     let settings = Settings { checks: true, lift: true };
     let module = stablehlo::module(bytes.into()).map_err(|e| e.to_string())?;
     let one = |f: Option<&str>| {
-        let options = ImportOptions { function: f.map(str::to_string), ..ImportOptions::default() };
+        let as_written = mode == Mode::AsWritten;
+        let options = ImportOptions { function: f.map(str::to_string), as_written, ..ImportOptions::default() };
         translate::translate(&module, &options, settings, translate::Known::default()).map_err(|e: ImportError| e.to_string())
     };
     let public: Vec<&str> = module.functions.iter().filter(|f| f.public).map(|f| &*f.name).collect();
@@ -156,64 +160,6 @@ fn first_difference(a: &str, b: &str) -> String {
     }
 }
 
-fn judge(t: &Translation, outputs: &[Tensor]) -> Result<(), String> {
-    for c in &t.checks {
-        for k in 0..c.count {
-            let (got, want) = (outputs.get(c.first + k), outputs.get(c.first + c.count + k));
-            let (Some(got), Some(want)) = (got, want) else { return Err("an output is missing".into()) };
-            compare::holds(c.criterion, got, want).map_err(|e| format!("check at {}: {e}", c.place))?;
-        }
-    }
-    Ok(())
-}
-
-/// Whether all that checks find wrong is nearer to the exact values than what they expect.
-fn nearer(t: &Translation, outputs: &[Tensor]) -> bool {
-    let Some(exact) = exact::outputs(&t.graph, &t.lifted) else { return false };
-    let at = |of: &[Tensor], k: usize| of.get(k).cloned();
-    t.checks.iter().flat_map(|c| (c.first..c.first + c.count).map(move |k| (c, k))).all(|(c, k)| {
-        match (at(outputs, k), at(outputs, k + c.count), at(&exact, k)) {
-            (Some(got), Some(want), Some(e)) => compare::nearer(c.criterion, &got, &want, &e),
-            _ => false,
-        }
-    })
-}
-
-/// What is wrong, and whether that is nearer to the exact values.
-fn judged(t: &Translation, outputs: &[Tensor]) -> Result<(), Miss> {
-    judge(t, outputs).map_err(|message| Miss { message, nearer: nearer(t, outputs) })
-}
-
-/// A program that did not give what it should.
-struct Miss {
-    message: String,
-    nearer: bool,
-}
-
-impl From<String> for Miss {
-    fn from(message: String) -> Miss {
-        Miss { message, nearer: false }
-    }
-}
-
-fn evaluate(t: &Translation) -> Result<(), Miss> {
-    beiming_ir::verify::graph(t.graph.clone()).map_err(|e| format!("verify: {e}"))?;
-    let outputs = beiming_ir::eval::graph(&t.graph, &t.lifted).map_err(|e| e.to_string())?;
-    judged(t, &outputs)
-}
-
-fn compile_and_run(t: &Translation) -> Result<(), Miss> {
-    let target = Target::host();
-    let c = compiled::compile(&t.graph, &target)?;
-    let code = compiled::emit_plain(&c.program)?;
-    let folder = tempfile::tempdir().map_err(|e| e.to_string())?;
-    let path = folder.path().join("case.bm");
-    compiled::write(&path, "case", &c.program, &code)?;
-    let names = t.graph.inputs.iter().map(|v| t.graph.value(*v).name.to_string());
-    let inputs: Vec<(String, Tensor)> = names.zip(t.lifted.iter().cloned()).collect();
-    judged(t, &compiled::run_here(&path, &inputs, 1)?)
-}
-
 /// Why a program is for others than this compiler, by its text.
 fn apart(c: &Case) -> Option<&'static str> {
     let text = std::fs::read_to_string(c.files.first()?).ok()?;
@@ -226,7 +172,8 @@ fn apart(c: &Case) -> Option<&'static str> {
 /// Runs a case as far as it goes.
 pub fn run(c: &Case, only_eval: bool) -> Outcome {
     let started = Instant::now();
-    let mut o = Outcome { apart: apart(c), read: (0, c.files.len()), ..Outcome::default() };
+    let unjudged = if c.suite == "testdata" { unjudged::why(&c.name) } else { None };
+    let mut o = Outcome { apart: apart(c), read: (0, c.files.len()), unjudged, ..Outcome::default() };
     if o.apart.is_none() {
         attempt(c, only_eval, &mut o);
     }
@@ -238,7 +185,7 @@ fn attempt(c: &Case, only_eval: bool, o: &mut Outcome) {
     let mut first: Option<(&Path, Programs, String)> = None;
     for path in &c.files {
         let file = path.file_name().map_or_else(String::new, |n| n.to_string_lossy().into_owned());
-        let programs = match guarded(|| read(path)) {
+        let programs = match guarded(|| read(path, Mode::Usual)) {
             Ok(p) => p,
             Err(e) => {
                 o.import.get_or_insert(format!("{file}: {e}"));
@@ -264,34 +211,9 @@ fn attempt(c: &Case, only_eval: bool, o: &mut Outcome) {
     let refused = programs.iter().filter_map(|(name, p)| Some(format!("@{name}: {}", p.as_ref().err()?)));
     o.refused = refused.collect();
     o.functions = (programs.iter().filter(|(_, p)| p.is_ok()).count(), programs.len());
-    for (name, t) in programs.iter().filter_map(|(n, p)| Some((n, p.as_ref().ok()?))) {
-        if t.checks.is_empty() && t.lifted.is_empty() && open::is_open(&t.graph) {
-            o.checks += 1;
-            match guarded(|| Ok::<_, String>(open::run(path, name, t, only_eval))) {
-                Ok(judged) => {
-                    o.eval = o.eval.take().or(judged.eval.err());
-                    o.cpu = o.cpu.take().or(judged.cpu.and_then(Result::err));
-                }
-                Err(e) => o.eval = Some(e),
-            }
-            continue;
-        }
-        // Others that take arguments are not run: there are none. (Artifacts for compatibility have no checks either.)
-        if t.checks.is_empty() || t.graph.inputs.len() != t.lifted.len() {
-            continue;
-        }
-        o.checks += t.checks.len();
-        let no = |e: &Option<String>| e.is_none();
-        if no(&o.eval)
-            && let Err(miss) = guarded(|| evaluate(t))
-        {
-            (o.eval, o.eval_nearer) = (Some(miss.message), miss.nearer);
-        }
-        if !only_eval
-            && no(&o.cpu)
-            && let Err(miss) = guarded(|| compile_and_run(t))
-        {
-            (o.cpu, o.cpu_nearer) = (Some(miss.message), miss.nearer);
-        }
-    }
+    o.usual = ran::programs(path, &programs, Mode::Usual, only_eval);
+    o.as_written = match guarded(|| read(path, Mode::AsWritten)) {
+        Ok(p) => ran::programs(path, &p, Mode::AsWritten, only_eval),
+        Err(e) => Ran { eval: Some(e.clone()), cpu: Some(e), ..Ran::default() },
+    };
 }

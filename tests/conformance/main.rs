@@ -4,7 +4,8 @@
 //! testdata), `interpret`, `math` and `vhlo_compat`, each with a folder a case, and in that every encoding of one program:
 //! `*.mlir` text, `*.mlirbc` artifacts. Every encoding must import to the same graph. The graph is evaluated, then compiled for
 //! this machine and run; the program's own checks judge both. Constants of the programs become inputs, so that the compiler does
-//! not compute the answers. Programs over open extents check nothing: see [`open`].
+//! not compute the answers. All that is done twice: as always, and with the program computed as it is written (`--as-written` of the
+//! command line), as the reference interpreter does. Programs over open extents check nothing: see [`open`].
 //!
 //! Options: `--filter TEXT` keeps cases whose name holds the text, `--only-eval` leaves the backend out, `--table FILE` writes
 //! the table, `--failures FILE` writes a line for each failure, `--threads N`.
@@ -13,7 +14,9 @@ mod case;
 mod compare;
 mod exact;
 mod open;
+mod ran;
 mod report;
+mod unjudged;
 
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;

@@ -7,11 +7,13 @@ use beiming::import::stablehlo::{self, translate};
 use beiming::import::{ImportError, ImportOptions};
 use beiming_ir::eval;
 use beiming_ir::graph::Graph;
-use beiming_ir::target::Target;
 use beiming_ir::tensor::{Num, Tensor};
 use beiming_ir::types::{DType, Dim};
 use beiming_tests::agree::{self, Tolerance};
 use translate::{Known, Settings, Translation};
+
+use crate::case::Mode;
+use crate::ran;
 
 /// Extents to try: the first with which the program makes sense is taken. JAX has written most for 3.
 const EXTENTS: [i64; 4] = [3, 4, 8, 2];
@@ -33,12 +35,12 @@ pub fn is_open(g: &Graph) -> bool {
 }
 
 /// Runs a translated function of the module in `path`.
-pub fn run(path: &Path, function: &str, t: &Translation, only_eval: bool) -> Judged {
+pub fn run(path: &Path, function: &str, t: &Translation, mode: Mode, only_eval: bool) -> Judged {
     let fail = |why: String| Judged { eval: Err(why), cpu: None };
     let g = &t.graph;
     let mut why = String::new();
     for n in EXTENTS {
-        let closed = match closed(path, function, g, n) {
+        let closed = match closed(path, function, g, n, mode) {
             Ok(c) => c,
             Err(e) => {
                 why = e;
@@ -58,7 +60,7 @@ pub fn run(path: &Path, function: &str, t: &Translation, only_eval: bool) -> Jud
         let eval = open.and_then(|_| eval::graph(g, &inputs).map_err(|e| e.to_string()));
         let eval = eval.and_then(|got| agree::tensors(&want, &got, tolerance(&want)));
         let cpu = (!only_eval).then(|| {
-            let got = compiled(g, &inputs)?;
+            let got = compiled(g, &inputs, mode)?;
             agree::tensors(&want, &got, tolerance(&want))
         });
         return Judged { eval, cpu };
@@ -67,8 +69,9 @@ pub fn run(path: &Path, function: &str, t: &Translation, only_eval: bool) -> Jud
 }
 
 /// The program with the number `n` for every extent.
-fn closed(path: &Path, function: &str, g: &Graph, n: i64) -> Result<Graph, String> {
-    let mut options = ImportOptions { function: Some(function.to_string()), ..ImportOptions::default() };
+fn closed(path: &Path, function: &str, g: &Graph, n: i64, mode: Mode) -> Result<Graph, String> {
+    let as_written = mode == Mode::AsWritten;
+    let mut options = ImportOptions { function: Some(function.to_string()), as_written, ..ImportOptions::default() };
     for (name, i) in g.valued_symbols() {
         options.values.insert(g.value(g.inputs[i]).name.to_string(), vec![n as f64]);
         debug_assert_eq!(name, g.value(g.inputs[i]).name);
@@ -127,17 +130,10 @@ fn tolerance(outputs: &[Tensor]) -> Tolerance {
     Tolerance { relative: worst, absolute: worst }
 }
 
-fn compiled(g: &Graph, inputs: &[Tensor]) -> Result<Vec<Tensor>, String> {
+fn compiled(g: &Graph, inputs: &[Tensor], mode: Mode) -> Result<Vec<Tensor>, String> {
     let mut g = g.clone();
     for r in g.symbols.0.values_mut() {
         r.hi = r.hi.min(MOST);
     }
-    let c = beiming_tests::compiled::compile(&g, &Target::host())?;
-    let code = beiming_tests::compiled::emit_plain(&c.program)?;
-    let folder = tempfile::tempdir().map_err(|e| e.to_string())?;
-    let path = folder.path().join("case.bm");
-    beiming_tests::compiled::write(&path, "case", &c.program, &code)?;
-    let names = g.inputs.iter().map(|v| g.value(*v).name.to_string());
-    let inputs: Vec<(String, Tensor)> = names.zip(inputs.iter().cloned()).collect();
-    beiming_tests::compiled::run_here(&path, &inputs, 1)
+    ran::run(&g, inputs, mode)
 }

@@ -28,10 +28,20 @@ pub struct Compiled {
 
 /// Rewrites, lowers and verifies.
 pub fn compile(graph: &Graph, target: &Target) -> Result<Compiled, String> {
+    compile_with(graph, target, &OptimizeOptions::default(), &LowerOptions::default())
+}
+
+/// As [`compile`], with these options.
+pub fn compile_with(
+    graph: &Graph,
+    target: &Target,
+    rewriting: &OptimizeOptions,
+    lowering: &LowerOptions,
+) -> Result<Compiled, String> {
     verify::graph(graph.clone()).map_err(|e| e.to_string())?;
-    let (graph, _) = optimize(graph.clone(), target, &OptimizeOptions::default()).map_err(|e| e.to_string())?;
+    let (graph, _) = optimize(graph.clone(), target, rewriting).map_err(|e| e.to_string())?;
     let graph = verify::graph(graph).map_err(|e| format!("after rewriting: {e}"))?.into_inner();
-    let program = lower(&graph, target, &LowerOptions::default()).map_err(|e| e.to_string())?;
+    let program = lower(&graph, target, lowering).map_err(|e| e.to_string())?;
     Ok(Compiled { program: verify::program(program).map_err(|e| e.to_string())?, graph })
 }
 

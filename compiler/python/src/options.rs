@@ -17,6 +17,8 @@ use crate::{failure, tensor};
 /// Options by name; see `beiming.compile`.
 pub fn read(given: &Bound<'_, PyDict>, target: &mut Target) -> PyResult<Options> {
     let mut o = Options::default();
+    // It implies `exact`, whatever is said about that.
+    let as_written = given.get_item("as_written")?.map_or(Ok(false), |v| v.extract())?;
     for (key, value) in given.iter() {
         let key: String = key.extract()?;
         match key.as_str() {
@@ -81,7 +83,10 @@ pub fn read(given: &Bound<'_, PyDict>, target: &mut Target) -> PyResult<Options>
             // Belongs to the target.
             "host" => {}
             "project" => o.project = Some(value.extract()?),
+            "exact" if as_written => {}
             "exact" => o.optimize.reassociate = !value.extract::<bool>()?,
+            "as_written" if as_written => o.as_written(),
+            "as_written" => {}
             "opt_level" => {
                 let level: u8 = value.extract()?;
                 if level > 3 {

@@ -67,7 +67,12 @@ impl Args {
         if let Some(l) = m.opt_level {
             option("-O", l.to_string());
         }
-        out.extend([("--exact", m.exact), ("--no-reuse", m.no_reuse)].iter().filter(|f| f.1).map(|f| f.0.to_string()));
+        out.extend(
+            [("--exact", m.exact), ("--as-written", m.as_written), ("--no-reuse", m.no_reuse)]
+                .iter()
+                .filter(|f| f.1)
+                .map(|f| f.0.to_string()),
+        );
         out
     }
 }

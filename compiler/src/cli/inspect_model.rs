@@ -28,6 +28,7 @@ pub fn model_args(args: &Args) -> model::Args {
         allow_external_links: args.allow_external_links,
         opt_level: None,
         exact: false,
+        as_written: false,
         no_reuse: false,
         subnormals: None,
         compile_threads: 0,

@@ -52,6 +52,12 @@ pub struct Args {
     /// Only rewrites that keep every bit: none that change the order of floating-point operations.
     #[arg(long)]
     pub exact: bool,
+    /// Compute a StableHLO program as it is written: products and sums of floats one after another, each rounded to the element
+    /// type, in the order in which the reference interpreter takes them, and `chlo.sinh` and `chlo.cosh` by their expansions. Slow, and
+    /// larger: for comparisons with that interpreter, nearly bit for bit. What else is a single function (`exponential`, `fft`,
+    /// `triangular_solve`) is as accurate as ever. Implies `--exact`.
+    #[arg(long)]
+    pub as_written: bool,
     /// What arithmetic does with subnormal numbers of f32 and f64. [default: keep for StableHLO, which asks for IEEE 754; flush for
     /// ONNX]
     #[arg(long, value_name = "WHAT")]
@@ -99,6 +105,11 @@ impl Args {
                 return Err(wrong_kind(&self.model, "code without its plan", help));
             }
         };
+        if self.as_written && staged.is_some() {
+            let message =
+                "`--as-written` says how a StableHLO program is read; this is the text of a stage, which is read already";
+            return Err(Failure::usage(message));
+        }
         let target = self.target(staged.as_ref())?;
         Ok(Model { path: self.model.clone(), options: self.options()?, target, staged })
     }
@@ -147,6 +158,9 @@ impl Args {
         o.import.function = self.function.clone();
         o.import.allow_external_links = self.allow_external_links;
         o.optimize.reassociate = !self.exact;
+        if self.as_written {
+            o.as_written();
+        }
         o.optimize.fuse = self.opt_level != Some(0);
         o.lower.reuse = !self.no_reuse;
         o.emit.threads = self.compile_threads;

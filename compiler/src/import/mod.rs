@@ -96,6 +96,10 @@ pub fn excerpt(path: &Path, place: &str) -> Option<String> {
 pub fn read_bytes(bytes: Bytes, folder: Option<&Path>, options: &ImportOptions) -> Result<Graph, ImportError> {
     match Format::of(&bytes) {
         Format::StableHlo => stablehlo::read(mapped::data(bytes), options),
+        Format::Onnx if options.as_written => {
+            let message = "`as_written` is for StableHLO, whose reference interpreter it follows; this is ONNX";
+            Err(ModelError::new(Code::Option, message).into())
+        }
         Format::Onnx => onnx::read_bytes(bytes, folder, options),
     }
 }

@@ -32,6 +32,9 @@ pub struct ImportOptions {
     pub allow_external_links: bool,
     /// The function of a StableHLO module to read, where that is not `main` or the only public one.
     pub function: Option<String>,
+    /// Compute a StableHLO program as it is written: products and sums of floats one by one, in order, each rounded to the element
+    /// type, as its reference interpreter does. Slow; for comparisons with that.
+    pub as_written: bool,
 }
 
 impl ImportOptions {

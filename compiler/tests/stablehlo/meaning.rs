@@ -296,3 +296,21 @@ fn approximate_selection_is_exact() {
         assert!(e.contains(why), "{e}");
     }
 }
+
+/// The driver of StableHLO's interpreter judges custom calls more leniently than the operations, and reads no attributes of theirs.
+#[test]
+fn checks_are_as_strict_as_the_driver() {
+    let pair = "(%x, %x)";
+    let types = "(tensor<1xf32>, tensor<1xf32>) -> ()";
+    for (line, want) in [
+        (format!("\"check.expect_almost_eq\"{pair} : {types}"), Criterion::AlmostEqual(1e-4)),
+        (format!("\"check.expect_almost_eq\"{pair} {{tolerance = 2.0e-2 : f64}} : {types}"), Criterion::AlmostEqual(2e-2)),
+        (format!("stablehlo.custom_call @check.expect_almost_eq{pair} : {types}"), Criterion::AlmostEqual(1e-3)),
+        (format!("stablehlo.custom_call @check.expect_close{pair} : {types}"), Criterion::Close { min: 0, max: 3 }),
+        (format!("stablehlo.custom_call @check.expect_eq{pair} : {types}"), Criterion::Equal),
+    ] {
+        let text = main(&format!("  %x = stablehlo.constant dense<1.0> : tensor<1xf32>\n  {line}"));
+        let t = translated(&text, Known::default()).unwrap_or_else(|e| panic!("{line}: {e}"));
+        assert_eq!(t.checks.iter().map(|c| c.criterion).collect::<Vec<_>>(), [want], "{line}");
+    }
+}

@@ -38,6 +38,8 @@ pub struct BodyCx<'a> {
     pub target: &'a Target,
     /// Ranges of the symbols.
     pub symbols: &'a Symbols,
+    /// Regions are folded step by step: [`super::LowerOptions::in_order`].
+    pub in_order: bool,
     /// The graph of the node: its regions.
     pub graph: &'a Graph,
     /// The ops; a bare op is a body of one node.
@@ -98,6 +100,7 @@ impl<'a> BodyCx<'a> {
         Ok(BodyCx {
             target,
             symbols,
+            in_order: false,
             graph,
             body,
             tile,

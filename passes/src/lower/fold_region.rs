@@ -63,7 +63,7 @@ pub fn window_reduce(cx: &mut BodyCx, anchor: usize, root: Arg, dst: Operand) ->
         Ok(otherwise(kb, inside, v, pad))
     };
     let reducer = match region::simple(region) {
-        Some(Simple::Binary(op)) => reducer(op, data.dtype),
+        Some(Simple::Binary(op)) => reducer(cx, op, data.dtype),
         _ => None,
     };
     let Some((binary, op)) = reducer else {
@@ -120,8 +120,11 @@ fn start_from(cx: &mut BodyCx, anchor: usize, init: Arg, op: BinaryOp, folded: O
     Ok(())
 }
 
-/// The reducer that a commutative function is on elements of a type.
-pub(super) fn reducer(op: BinaryOp, dtype: DType) -> Option<(BinaryOp, ReduceOp)> {
+/// The reducer that a commutative function is on elements of a type; `None` where only the region itself rounds as it must.
+pub(super) fn reducer(cx: &BodyCx, op: BinaryOp, dtype: DType) -> Option<(BinaryOp, ReduceOp)> {
+    if cx.in_order && dtype.is_float() && matches!(op, BinaryOp::Add | BinaryOp::Mul) {
+        return None;
+    }
     let r = match op {
         BinaryOp::Add => ReduceOp::Sum,
         BinaryOp::Mul => ReduceOp::Prod,

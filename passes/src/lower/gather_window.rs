@@ -174,7 +174,7 @@ fn apply(
     }
     let plain = match region::simple(region) {
         Some(Simple::Second) => Some(None),
-        Some(Simple::Binary(op)) => reducer(op, types[0]).map(|r| Some(r.1)),
+        Some(Simple::Binary(op)) => reducer(cx, op, types[0]).map(|r| Some(r.1)),
         None => None,
     };
     if let Some(reduce) = plain {

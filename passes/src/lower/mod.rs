@@ -54,11 +54,14 @@ pub struct LowerOptions {
     pub reuse: bool,
     /// For an NPU: tiles in place of those that the tiler chooses, by the names that the kernels have with those.
     pub tiles: BTreeMap<String, Vec<i64>>,
+    /// Fold regions in the order in which `eval` folds them, rounding at each step, also where the region is a plain sum or product
+    /// of floats. Without it those are summed in a wider type and in the order that is fastest.
+    pub in_order: bool,
 }
 
 impl Default for LowerOptions {
     fn default() -> LowerOptions {
-        LowerOptions { reuse: true, tiles: BTreeMap::new() }
+        LowerOptions { reuse: true, tiles: BTreeMap::new(), in_order: false }
     }
 }
 

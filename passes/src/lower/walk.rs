@@ -23,6 +23,7 @@ use super::{LowerError, LowerErrors, LowerOptions, LowerReport, OnHost, Untiled,
 pub(super) struct Walk<'a> {
     pub target: &'a Target,
     pub symbols: &'a Symbols,
+    in_order: bool,
     kernels: Vec<Kernel>,
     kernel_index: HashMap<u64, Vec<u32>>,
     weights: Vec<Weight>,
@@ -60,6 +61,7 @@ pub(super) fn program(graph: &Graph, target: &Target, options: &LowerOptions) ->
     let mut w = Walk {
         target,
         symbols: &symbols,
+        in_order: options.in_order,
         kernels: vec![],
         kernel_index: HashMap::new(),
         weights: vec![],
@@ -307,6 +309,7 @@ impl<'a> Walk<'a> {
         };
         let made = BodyCx::new(self.target, self.symbols, scope.graph, node).and_then(|mut cx| {
             cx.wanted = Some(self.wanted);
+            cx.in_order = self.in_order;
             if let Some(n) = relabels(&cx) {
                 return Ok((cx, Some(n)));
             }

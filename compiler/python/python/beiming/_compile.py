@@ -28,6 +28,7 @@ def compile(
     folder: Optional[Union[str, "os.PathLike[str]"]] = None,
     project: Optional[Union[str, "os.PathLike[str]"]] = None,
     exact: bool = False,
+    as_written: bool = False,
     opt_level: Optional[int] = None,
     subnormals: Optional[str] = None,
     reuse_memory: bool = True,
@@ -50,7 +51,8 @@ def compile(
     - ``output``: a file for the artifact; without, it is kept in memory until :meth:`Artifact.save`.
     - ``project``: for an NPU, a folder that the kernels and host code are written to as well.
     - ``name``, ``folder``: of a model in memory: what to call it, and where its external data lies.
-    - ``exact``: only rewrites that keep every bit. ``opt_level``: 0 to 3. ``reuse_memory``: whether buffers share memory.
+    - ``exact``: only rewrites that keep every bit. ``as_written``: a StableHLO program's products and sums one by one, each rounded, as
+      its reference interpreter does; slow, and implies ``exact``. ``opt_level``: 0 to 3. ``reuse_memory``: whether buffers share memory.
     - ``subnormals``: what arithmetic does with subnormal numbers, ``"keep"`` or ``"flush"``; without, what the model's format stands for:
       StableHLO asks for IEEE 754, ONNX flushes.
     - ``threads``: threads that generate code. ``allow_external_links``: see the command line.
@@ -77,6 +79,7 @@ def compile(
         subnormals=subnormals,
         **_bound(bind),
         exact=exact,
+        as_written=as_written,
         opt_level=opt_level,
         reuse_memory=reuse_memory,
         threads=threads,

@@ -1,9 +1,11 @@
 //! What a converter sees of its operation: arguments, attributes, declared results, and short ways to emit core ops.
 
 use beiming_ir::graph::Loc;
+use beiming_ir::ops::{BinaryOp, ReduceOp};
 use beiming_ir::types::{DType, Dim, TensorType};
 
 use super::super::syntax::{self, Attr, Block, Element, Function, Operation, Type};
+use super::ops::{in_order, region::step};
 use super::value::Val;
 use super::walk::Walk;
 use crate::import::build::Build;
@@ -224,6 +226,22 @@ impl<'m> Cx<'_, 'm> {
         match self.op.regions.get(i) {
             Some(b) => Ok(b),
             None => Err(Fail::Invalid(Code::Missing, format!("its region {i} is missing"))),
+        }
+    }
+
+    // As written.
+
+    /// Whether folds of `v` by a function are to be rounded at each step, in order: where the program is computed as written, and
+    /// that makes a difference.
+    pub fn stepwise(&self, f: BinaryOp, v: V) -> bool {
+        self.walk.as_written && self.dtype(v).is_float() && matches!(f, BinaryOp::Add | BinaryOp::Mul)
+    }
+
+    /// As [`Build::reduce`], in order where the program is computed as written.
+    pub fn reduce(&mut self, op: ReduceOp, x: V, axes: Vec<usize>, keep: bool) -> R {
+        match !axes.is_empty() && self.stepwise(step(op), x) {
+            true => in_order::reduce(self, op, x, axes, keep),
+            false => Build::reduce(self, op, x, axes, keep),
         }
     }
 

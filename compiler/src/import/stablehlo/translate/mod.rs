@@ -43,7 +43,7 @@ pub struct Settings {
 pub enum Criterion {
     /// The same bits; all NaN are one.
     Equal,
-    /// `|a - b| <= 1e-4` on floats, where not stated otherwise.
+    /// `|a - b|` of floats at most so much.
     AlmostEqual(f64),
     /// Between so many representable numbers of each other.
     Close {
@@ -121,6 +121,7 @@ fn round<'m>(
 ) -> Result<Walk<'m>, ImportError> {
     let border = border::Inputs::of(entry, options, known)?;
     let mut walk = Walk::new(module, border.symbols.clone(), settings);
+    walk.as_written = options.as_written;
     walk.frame().asked.clone_from(&border.made);
     let args = border.define(&mut walk);
     let loc = beiming_ir::graph::Loc::new(entry.name.clone(), "func.func", "module");

@@ -76,6 +76,8 @@ pub struct Walk<'m> {
     next_serial: u32,
     /// What the caller wants besides the graph.
     pub settings: Settings,
+    /// Arithmetic is done step by step as it is written: [`crate::import::ImportOptions::as_written`].
+    pub as_written: bool,
     /// Comparisons of extents that the ranges do not decide, by result: what shape assertions are about.
     pub comparisons: BTreeMap<V, (beiming_ir::ops::BinaryOp, Dim, Dim)>,
     /// What was met about the symbols of the inputs and was not known; the translation starts again with it.
@@ -107,6 +109,7 @@ impl<'m> Walk<'m> {
             next_symbol: 0,
             next_serial: 0,
             settings,
+            as_written: false,
             comparisons: BTreeMap::new(),
             learned: Learned::default(),
             valuable: vec![],

@@ -11,7 +11,7 @@ use super::super::math::complex::{C, c};
 use super::super::math::{Ex, emit, value};
 use super::super::value::Val;
 use super::elementwise::direction;
-use super::{Row, any, complex, dot};
+use super::{Row, any, complex, dot, in_order};
 use crate::import::build::Build;
 use crate::import::fail::{R, bad_arguments};
 use crate::import::frame::V;
@@ -210,9 +210,13 @@ fn dot(cx: &mut Cx<'_, '_>) -> R<Vec<Val>> {
     Ok(vec![product(cx, &Val::Complex(a.0, a.1), &Val::Complex(b.0, b.1), &axes, to)?])
 }
 
-/// The product of two complex tensors as four real ones.
+/// The product of two complex tensors as four real ones, or, computed as written, of complex numbers one by one.
 pub fn product(cx: &mut Cx<'_, '_>, x: &Val, y: &Val, axes: &dot::Axes, to: DType) -> R<Val> {
     let (Val::Complex(a, b), Val::Complex(c, d)) = (x, y) else { return bad_arguments("it takes complex tensors") };
+    if cx.walk.as_written {
+        let v = in_order::contract(cx, &[*a, *b], &[*c, *d], axes, to)?;
+        return Ok(Val::Complex(v[0], v[1]));
+    }
     let mut product = |x: &V, y: &V| dot::contract(cx, *x, *y, axes, to);
     let (rr, ii) = (product(a, c)?, product(b, d)?);
     let (ri, ir) = (product(a, d)?, product(b, c)?);

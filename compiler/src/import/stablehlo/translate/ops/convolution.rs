@@ -10,7 +10,7 @@ use super::dynamic::amounts_of;
 use super::elementwise::one;
 use super::shape::padded;
 use super::window::pads;
-use super::{Row, real};
+use super::{Row, in_order, real};
 use crate::import::build::Build;
 use crate::import::fail::{R, bad_arguments, bad_attribute, unsupported};
 use crate::import::frame::V;
@@ -123,7 +123,10 @@ fn convolve(cx: &mut Cx<'_, '_>, pads: Vec<(i64, i64)>, around: Option<Around>) 
     let w = cx.transpose(w, [o.weight.2.clone(), vec![o.weight.0, o.weight.1]].concat())?;
     let x = if batches > 1 { batch_groups(cx, x, batches)? } else { x };
     let g = Geometry { strides, holes, dilations, pads, around, reversed, groups: features.max(batches) };
-    let y = channels_last(cx, x, w, g)?;
+    let y = match cx.walk.as_written && to.is_float() {
+        true => as_written(cx, x, w, g)?,
+        false => channels_last(cx, x, w, g)?,
+    };
     // [N, S.., O] to the declared order.
     let mut perm = vec![0; rank];
     (perm[o.result.0], perm[o.result.1]) = (0, rank - 1);
@@ -193,14 +196,31 @@ fn channels_last(cx: &mut Cx<'_, '_>, x: V, w: V, g: Geometry) -> R {
     }
     let w = reverse(cx, w, &g.reversed)?;
     if g.holes.iter().any(|h| *h > 1) || g.around.is_some() {
-        let zero = cx.scalar_like(x, 0.0);
-        let spatial = |inner: Vec<Dim>| [vec![Dim::from(0)], inner, vec![Dim::from(0)]].concat();
-        let between = spatial(g.holes.iter().map(|h| Dim::from(h - 1)).collect());
-        let Around { lo, hi } = g.around.unwrap_or_else(|| Around { lo: vec![0.into(); n], hi: vec![0.into(); n] });
-        x = padded(cx, x, zero, &spatial(lo), &spatial(hi), &between)?;
+        let around = g.around.unwrap_or_else(|| Around { lo: vec![0.into(); n], hi: vec![0.into(); n] });
+        x = widened(cx, x, &g.holes, around)?;
     }
     let op = Conv { strides: g.strides, dilations: g.dilations, pads: g.pads, groups: g.groups };
     cx.emit(Op::Conv(op), &[x, w])
+}
+
+/// Data `[N, S.., C]` with holes between its elements and zeros around them.
+fn widened(cx: &mut Cx<'_, '_>, x: V, holes: &[usize], around: Around) -> R {
+    let zero = cx.scalar_like(x, 0.0);
+    let spatial = |inner: Vec<Dim>| [vec![Dim::from(0)], inner, vec![Dim::from(0)]].concat();
+    let between = spatial(holes.iter().map(|h| Dim::from(h - 1)).collect());
+    padded(cx, x, zero, &spatial(around.lo), &spatial(around.hi), &between)
+}
+
+/// As [`channels_last`], with every product and sum by itself.
+fn as_written(cx: &mut Cx<'_, '_>, x: V, w: V, g: Geometry) -> R {
+    let around = g.around.unwrap_or_else(|| {
+        let mut around = Around::default();
+        g.pads.iter().for_each(|(lo, hi)| around.add(&(*lo).into(), &(*hi).into()));
+        around
+    });
+    let x = widened(cx, x, &g.holes, around)?;
+    let windows = in_order::Windows { strides: &g.strides, dilations: &g.dilations, reversed: &g.reversed };
+    in_order::convolve(cx, x, w, g.groups, &windows)
 }
 
 fn reverse(cx: &mut Cx<'_, '_>, w: V, which: &[bool]) -> R {

@@ -1,4 +1,4 @@
-//! Contractions: every dot product becomes one matrix product.
+//! Contractions: every dot product becomes one matrix product, or, computed as written, a loop of sums.
 
 use beiming_ir::ops::Op;
 use beiming_ir::types::{DType, Dim};
@@ -6,7 +6,7 @@ use beiming_ir::types::{DType, Dim};
 use super::super::cx::{Cx, axes_in};
 use super::super::value::Val;
 use super::elementwise::one;
-use super::{Row, real};
+use super::{Row, in_order, real};
 use crate::import::build::Build;
 use crate::import::fail::{R, bad_attribute};
 use crate::import::frame::V;
@@ -63,7 +63,7 @@ fn dot_general(cx: &mut Cx<'_, '_>) -> R<Vec<Val>> {
 }
 
 /// One side as `[batch.., rows, columns]`, and its free extents. `depth_first` says whether the contracted axes are the rows.
-fn side(cx: &mut Cx<'_, '_>, v: V, batch: &[usize], contract: &[usize], depth_first: bool) -> R<(V, Vec<Dim>)> {
+pub fn side(cx: &mut Cx<'_, '_>, v: V, batch: &[usize], contract: &[usize], depth_first: bool) -> R<(V, Vec<Dim>)> {
     let shape = cx.shape(v);
     let mut seen = vec![false; shape.len()];
     for a in batch.iter().chain(contract) {
@@ -101,6 +101,9 @@ pub fn contract(cx: &mut Cx<'_, '_>, x: V, y: V, axes: &Axes, to: DType) -> R {
     let same = axes.batch[0].len() == axes.batch[1].len() && axes.contract[0].len() == axes.contract[1].len();
     if !same {
         return bad_attribute("the sides have different numbers of batching or contracting dimensions");
+    }
+    if cx.walk.as_written && to.is_float() {
+        return Ok(in_order::contract(cx, &[x], &[y], axes, to)?[0]);
     }
     let (mut x, mut y) = (x, y);
     let out = accumulator(cx, &mut x, &mut y, to)?;

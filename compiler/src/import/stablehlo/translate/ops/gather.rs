@@ -207,7 +207,9 @@ fn scatter(cx: &mut Cx<'_, '_>) -> R<Vec<Val>> {
     let rank = cx.shape_of(&data[0])?.len();
     let dims = window_dims(cx, &SCATTER, rank, cx.rank(indices), cx.shape_of(&updates[0])?.len())?;
     let region = region::reducer(cx, block, &data)?;
-    let op = ScatterWindow { dims, sorted: cx.flag("indices_are_sorted")?, unique: cx.flag("unique_indices")?, region };
+    // The reference interpreter takes no promise about the indices into account: updates are applied one after another.
+    let promised = |name: &str| R::Ok(cx.flag(name)? && !cx.walk.as_written);
+    let op = ScatterWindow { dims, sorted: promised("indices_are_sorted")?, unique: promised("unique_indices")?, region };
     let args: Vec<V> = flatten(&data).into_iter().chain([indices]).chain(flatten(&updates)).collect();
     let outs = cx.emit_all(Op::ScatterWindow(op), &args)?;
     rebuild(&data, &outs).ok_or(Fail::Poisoned)

@@ -144,8 +144,8 @@ pub fn iterate_as_often(
     repeated(cx, trips, number, state, body)
 }
 
-/// A loop that nothing ends early.
-fn repeated(
+/// A loop that nothing ends early: `most` rounds, of which `trips` is the number.
+pub fn repeated(
     cx: &mut Cx<'_, '_>,
     most: V,
     trips: Dim,

@@ -19,6 +19,7 @@ pub mod einsum;
 pub mod elementwise;
 pub mod fft;
 pub mod gather;
+pub mod in_order;
 pub mod lapack;
 pub mod linalg;
 pub mod numbers;

@@ -23,6 +23,7 @@ fn reduce(cx: &mut Cx<'_, '_>) -> R<Vec<Val>> {
     if let ([x], Some(f)) = (data, known_function(block)) {
         let planes = flatten(data);
         let whole = matches!(x, Val::Plain(_)) || f == beiming_ir::ops::BinaryOp::Add && matches!(x, Val::Complex(..));
+        let whole = whole && planes.first().is_some_and(|v| !cx.stepwise(f, *v));
         if let (true, Some(op)) = (whole, planes.first().and_then(|v| reduction(f, cx.dtype(*v)))) {
             let pair = [x.clone(), inits[0].clone()];
             return Ok(vec![cx.zip(&pair, |cx, v| {

@@ -9,7 +9,7 @@ use super::super::cx::{Cx, axes_in};
 use super::super::math::{Ex, emit, special, value};
 use super::super::value::Val;
 use super::elementwise::{direction, one, unsigned};
-use super::{Row, any, real};
+use super::{Row, any, in_order, real};
 use crate::import::build::Build;
 use crate::import::fail::{R, bad_arguments, bad_attribute, unsupported};
 use crate::import::frame::V;
@@ -40,11 +40,11 @@ pub const OPS: &[Row] = &[
     core!("chlo.asinh", Asinh),
     core!("chlo.atan", Atan),
     core!("chlo.atanh", Atanh),
-    core!("chlo.cosh", Cosh),
+    real("chlo.cosh", |cx| expanded(cx, UnaryOp::Cosh, in_order::cosh)),
     core!("chlo.erf", Erf),
     core!("chlo.erfc", Erfc),
     core!("chlo.is_inf", IsInf),
-    core!("chlo.sinh", Sinh),
+    real("chlo.sinh", |cx| expanded(cx, UnaryOp::Sinh, in_order::sinh)),
     core!("chlo.tan", Tan),
     real("chlo.bessel_i1e", |cx| function(cx, special::bessel_i1e)),
     real("chlo.digamma", |cx| function(cx, special::digamma)),
@@ -89,6 +89,17 @@ fn formula(cx: &mut Cx<'_, '_>, f: impl Fn(&Ex) -> Ex) -> R<Vec<Val>> {
     let x = cx.plain(0)?;
     let e = f(&value(x));
     Ok(vec![Val::Plain(emit(cx, &[&e])?[0])])
+}
+
+/// A core function; computed as written, the formula that the dialect expands it to, in `f32` at least.
+fn expanded(cx: &mut Cx<'_, '_>, op: UnaryOp, f: impl Fn(&Ex) -> Ex) -> R<Vec<Val>> {
+    let x = cx.plain(0)?;
+    let own = cx.dtype(x);
+    if !cx.walk.as_written {
+        return one(cx.unary(op, x));
+    }
+    let e = f(&value(x).cast(if own.bits() < 32 { DType::F32 } else { own })).cast(own);
+    one(emit(cx, &[&e]).map(|v| v[0]))
 }
 
 /// A function of `f64`, rounded once to the type of the argument.

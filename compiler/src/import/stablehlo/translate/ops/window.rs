@@ -61,6 +61,7 @@ fn reduce_window(cx: &mut Cx<'_, '_>) -> R<Vec<Val>> {
     if let ([Val::Plain(x)], [Val::Plain(init)], Some(f)) = (data, inits, known_function(block))
         && let Some(op) = reduction(f, cx.dtype(*x))
         && is_identity(cx, *init, op)
+        && !cx.stepwise(f, *x)
     {
         if let Some(op) = running(cx, *x, &w, op) {
             return Ok(vec![Val::Plain(cx.emit(Op::Cumulative(op), &[*x])?)]);
