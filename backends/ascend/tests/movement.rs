@@ -5,7 +5,7 @@ mod support;
 use beiming_ir::ops::{BinaryOp, Op, PadMode, Slice};
 use beiming_ir::types::{DType, Dim};
 
-use DType::{BF16, F16, F32, I32, I64};
+use DType::{BF16, F16, F32, I8, I16, I32, I64, U8};
 use support::{CHIPS, Call, Node, fused_deep, simulate};
 
 fn calls(name: &str, inputs: &[(DType, &[usize])], nodes: Vec<Node>, chip: &str) -> Vec<Call> {
@@ -77,7 +77,9 @@ fn rows_by_index() {
         for (data, ids, axis, dtype) in
             [(&[7usize, 33][..], &[2usize, 3][..], 0, I64), (&[3, 9, 16], &[5], 1, I32), (&[4, 3000], &[1], 0, I64)]
         {
-            all.extend(calls("gather", &[(F32, data), (dtype, ids)], vec![(Op::Gather { axis }, vec![100, 101])], chip));
+            for of in [F32, F16, I32, I16, U8, I8] {
+                all.extend(calls("gather", &[(of, data), (dtype, ids)], vec![(Op::Gather { axis }, vec![100, 101])], chip));
+            }
         }
         let add = (Op::Binary(BinaryOp::Add), vec![0, 102]);
         let nodes = vec![(Op::Gather { axis: 0 }, vec![100, 101]), add];

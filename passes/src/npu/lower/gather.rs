@@ -24,7 +24,7 @@ pub fn lower(cx: &mut BodyCx, npu: &Npu, e: &Elements, dst: Operand) -> Result<(
     if within || !e.address.coefficient(e.at[lane]).is(1) {
         return Err("single elements at computed positions are not gathered by the vector unit yet".into());
     }
-    if !capability::moves(npu, e.dtype) || e.dtype.size() == 1 {
+    if !capability::moves(npu, e.dtype) {
         return Err(format!("rows of {} at computed positions are not moved by the vector unit of {}", e.dtype, npu.name));
     }
     let size = e.dtype.size() as i64;
