@@ -38,6 +38,9 @@ fn the_fixed_subset() {
     check(&all, 0.9);
 }
 
+/// Places of an operator in a kernel.
+const PLACES: usize = 3;
+
 /// All kernels, three places each (or `BEIMING_MUTATION_PLACES`): minutes. `BEIMING_MUTATION` names the file for the table,
 /// `BEIMING_MUTATION_CASE` limits the run to cases whose name holds it.
 #[test]
@@ -47,7 +50,7 @@ fn everything() {
         return;
     };
     let operators = operators::all();
-    let places = std::env::var("BEIMING_MUTATION_PLACES").ok().and_then(|n| n.parse().ok()).unwrap_or(3);
+    let places = std::env::var("BEIMING_MUTATION_PLACES").ok().and_then(|n| n.parse().ok()).unwrap_or(PLACES);
     let only = std::env::var("BEIMING_MUTATION_CASE").ok();
     let mut work: Vec<support::Call> = vec![];
     let mut seen = BTreeSet::new();
@@ -75,4 +78,7 @@ fn everything() {
     let all: Vec<Mutant> = done.into_iter().flat_map(|d| d.1).collect();
     table::publish(std::path::Path::new(&path), &table::text(&all));
     check(&all, 0.95);
+    if only.is_none() && places == PLACES {
+        assert_eq!(table::idle(&all), Vec::<String>::new(), "reasons that no survivor needs");
+    }
 }

@@ -8,23 +8,53 @@ use beiming_ir::kernel::Unit;
 use crate::operators;
 use crate::run::{Mutant, Verdict};
 
-/// A reason why mutants of an operator survive: they do what the kernel does.
+/// A reason why mutants survive: they do what the kernel does.
 struct Equivalent {
-    operator: &'static str,
+    operators: &'static [&'static str],
     /// In the line as it was.
     line: &'static str,
+    /// In the kernel's name, one of these; empty: any kernel.
+    kernels: &'static [&'static str],
     /// Kernels of this unit only.
     unit: Option<Unit>,
     why: &'static str,
 }
 
-const fn any(operator: &'static str, line: &'static str, why: &'static str) -> Equivalent {
-    Equivalent { operator, line, unit: None, why }
+impl Equivalent {
+    fn explains(&self, m: &Mutant) -> bool {
+        self.operators.contains(&m.operator)
+            && m.was.contains(self.line)
+            && (self.kernels.is_empty() || self.kernels.iter().any(|k| m.kernel.contains(k)))
+            && self.unit.is_none_or(|u| u == m.unit)
+    }
 }
 
-const fn of(unit: Unit, operator: &'static str, line: &'static str, why: &'static str) -> Equivalent {
-    Equivalent { operator, line, unit: Some(unit), why }
+const fn any(operators: &'static [&'static str], line: &'static str, why: &'static str) -> Equivalent {
+    Equivalent { operators, line, kernels: &[], unit: None, why }
 }
+
+const fn of(unit: Unit, operators: &'static [&'static str], line: &'static str, why: &'static str) -> Equivalent {
+    Equivalent { operators, line, kernels: &[], unit: Some(unit), why }
+}
+
+/// What holds for the numbers of some kernels only.
+const fn at(
+    kernels: &'static [&'static str],
+    operators: &'static [&'static str],
+    line: &'static str,
+    why: &'static str,
+) -> Equivalent {
+    Equivalent { operators, line, kernels, unit: None, why }
+}
+
+const ATTENTION: &[&str] = &["_attention_t32x128x32_transpose_mul_cast__ascend"];
+const ATTENTION_310P: &[&str] = &["_attention_t32x128x32_transpose_mul_cast__ascend310p3"];
+const ADD_310P: &[&str] = &["map_f32_f32_t85x24_add__ascend310p3"];
+const CAST_I8: &[&str] = &["map_f32_i8_t2048_cast__ascend910b1"];
+const CONV: &[&str] = &["conv_f32_f32_t16x16x16_add__ascend910b1"];
+const CONV_310P: &[&str] = &["conv_f16_f16_t32x32x32_add__ascend310p3"];
+const TRANSPOSE_310P: &[&str] = &["map_f32_f32_t64x128_transpose__ascend310p3"];
+const WINDOW_310P: &[&str] = &["conv_f32_f32_t8x24x5__ascend310p3"];
 
 const RING: &str = "rows behind the last one, in this group's part of the workspace: no core reads them";
 const LANE: &str = "one element more in the block that the row ends in: padding of both buffers, which nobody reads";
@@ -33,133 +63,179 @@ const GUARD: &str =
     "asks whether a tap has a point inside: at these shapes it has several or none, and the loop within knows its own bounds";
 const SCALAR: &str = "the compiler orders the scalar and the vector unit by itself, and nothing else touches what lies behind the last whole block";
 const CLAMP: &str = "the bound of a number that is rounded to an integer afterwards: a quarter more is the same integer";
-
 const PADDED: &str = "the last elements of a tile of rows are the padding of the last row";
 const SCRATCH: &str = "more of the scratch set than the tile has rows: what is behind them is read by nobody";
 const BEHIND: &str = "a row behind the last one, inside the tile of whole fractals: nobody reads it";
 const AGAIN: &str = "the tile before has left the same numbers there";
+const ONCE: &str = "a loop of one round, whose number nothing reads: the second round does the same again";
+const MORE: &str = "one row more inside the buffer, which nobody reads";
 const BY_SCALAR: &str = "the scalar unit alone reads it, which the compiler orders behind the copy; where a row is less than a block it has filled it too";
-
 const ZEROS: &str =
     "of one operand, behind the depth, which multiply zeros of the other, or of a row or column beyond the result";
+const DEPTH: &str = "steps behind the end of the depth multiply zeros";
+const DEEP: &str = "the last steps of the depth are zeros in both operands";
+const BEYOND: &str = "rows and columns beyond the result: they leave through no fixpipe";
+const COLUMN: &str = "one column of fractals: no stride";
+const FINITE: &str = "the maximum only keeps the exponentials finite: softmax is the same for every number that does";
+const LOWEST: &str = "so large that a quarter more is the same number";
+const ALONE: &str = "one product a tile: no other one accumulates into its result";
 
 const EQUIVALENT: &[Equivalent] = &[
-    any("constant", "Duplicate<half>(bz", ZEROS),
-    of(Unit::Cube, "tail-fill", "T(0)", ZEROS),
-    any("global-size", ", 1);", "a length of none leaves it open: the buffer is as long as the memory behind it"),
-    any("loop-short", "i51 < 19", "softmax is the same for every shift, and the last row's greatest score is in its first block"),
-    any("count-less", "Cast(rounded", "the last element of the last fractal is of a row or column beyond the result"),
-    any("count-less", "Muls<float>(y, sums, 1.0f", PADDED),
-    any("count-less", "(weightsWide, weights", "the last elements of the last tap are its padding up to a block"),
-    any("row-pitch", "y[i10 * 40]", "a loop of one round: the row lies at zero"),
-    any("tail-missing", "count0 = Smaller(19 - i2 * 16, 16)", SCRATCH),
-    any("tail-more", "count0 = Smaller(19 - i2 * 16, 16)", SCRATCH),
-    any("tail-missing", "Smaller(105 - i0 * 85, 85); ++i4", SCRATCH),
-    any("tail-more", "Smaller(105 - i0 * 85, 85); ++i4", SCRATCH),
-    any("tail-less", "Smaller(105 - i0 * 85, 85); ++i4", AGAIN),
-    any("tail-missing", "ArithProgression<int32_t>(offsets", SCRATCH),
-    any("tail-more", "ArithProgression<int32_t>(offsets", SCRATCH),
-    any("tail-less", "ArithProgression<int32_t>(offsets", AGAIN),
-    any("tail-missing", "CopyIn(x[", "zeros behind the row, up to its pitch: read by nobody"),
-    any("tail-more", "CopyIn(x[", "zeros behind the row, up to its pitch: read by nobody"),
-    any("tail-less", "CopyIn(x[", "fewer zeros asked for than elements copied: none either way"),
-    any("tail-more", "for (int64_t i6 = 0; i6 < Smaller(i2 * 8", "one row more inside the buffer, which nobody reads"),
-    any("skip-queue", "xQueue.EnQue(x); | x = xQueue.DeQue", BY_SCALAR),
-    any("queue-position", "TQue<TPosition::VECIN, 1> xQueue", BY_SCALAR),
-    any("drop-copy", "DataCopy(dst, src, whole)", "rows of fewer elements than a block: there are no whole blocks to copy"),
-    any("constant", "-128.0f", CLAMP),
-    any("constant", "127.0f", CLAMP),
-    any("count-more", "Add(sums", LANE),
-    any("count-more", "Max(sums", LANE),
-    any("count-less", "count0 * ", PADDED),
-    any("count-less", "Add(y, x, x0, static_cast<int32_t>(count3 * 32))", PADDED),
-    any("apart-rows-more", "DataCopy(x[i", BEHIND),
-    any("apart-rows-more", "DataCopy(part[i", BEHIND),
-    any("tail-more", "for (int64_t i5 = 0", "one row more inside the buffer, which nobody reads"),
-    of(Unit::Mix, "fixpipe-rows-more", "out.mSize", RING),
-    of(Unit::Mix, "global-size", "Ring.", RING),
-    any("tail-less", "if ((Smaller(", GUARD),
-    any("tail-more", "if ((Smaller(", GUARD),
-    any("tail-missing", "if ((Smaller(", GUARD),
-    of(Unit::Mix, "tail-missing", "out.mSize", RING),
-    of(Unit::Mix, "tail-more", "out.mSize", RING),
-    any("cross-pipe", "CrossCoreWaitFlag", "the last wait of a core: nothing follows it"),
-    any("tail-missing", ") / ", "steps behind the end of the depth multiply zeros"),
-    any("tail-more", ") / ", "steps behind the end of the depth multiply zeros"),
-    any("row-pitch", "InitConstValue(", "there is no such edge at these shapes"),
+    at(CONV_310P, &["constant"], "Duplicate<half>(bz", ZEROS),
+    at(CONV_310P, &["tail-fill"], "T(0)", ZEROS),
+    at(CONV_310P, &["count-less"], "Add(y, x, x0, static_cast<int32_t>(count3 * 32))", PADDED),
+    at(CONV_310P, &["apart-rows-more"], "DataCopy(x[i", BEHIND),
+    at(ATTENTION_310P, &["apart-rows-more"], "DataCopy(x[i", BEHIND),
+    at(ATTENTION_310P, &["apart-rows-more"], "DataCopy(part[i", BEHIND),
+    at(
+        ATTENTION_310P,
+        &["global-size"],
+        ", 1);",
+        "a length of none leaves it open: the buffer is as long as the memory behind it",
+    ),
+    at(
+        ATTENTION_310P,
+        &["loop-short"],
+        "i51 < 19",
+        "softmax is the same for every shift, and the last row's greatest score is in its first block",
+    ),
+    at(ATTENTION_310P, &["constant"], "Duplicate<float>(edge, -3e38f", LOWEST),
+    at(ATTENTION, &["constant"], "Duplicate<float>(greatest, -3e38f", LOWEST),
+    at(
+        ATTENTION,
+        &["constant"],
+        "Duplicate<float>(sum, 0.0f",
+        "what is there before the first block is scaled by the exponential of the lowest score's distance, which is zero",
+    ),
+    at(ATTENTION, &["tail-missing", "tail-more"], "count0 = Smaller(19 - i2 * 16, 16)", SCRATCH),
+    at(ADD_310P, &["tail-missing", "tail-more"], "Smaller(105 - i0 * 85, 85); ++i4", SCRATCH),
+    at(ADD_310P, &["tail-less"], "Smaller(105 - i0 * 85, 85); ++i4", AGAIN),
+    at(TRANSPOSE_310P, &["tail-missing", "tail-more"], "ArithProgression<int32_t>(offsets", SCRATCH),
+    at(TRANSPOSE_310P, &["tail-less"], "ArithProgression<int32_t>(offsets", AGAIN),
+    at(TRANSPOSE_310P, &["tail-missing", "tail-more"], "CopyIn(x[", "zeros behind the row, up to its pitch: read by nobody"),
+    at(TRANSPOSE_310P, &["tail-less"], "CopyIn(x[", "fewer zeros asked for than elements copied: none either way"),
+    at(WINDOW_310P, &["tail-more"], "for (int64_t i6 = 0; i6 < Smaller(i2 * 8", MORE),
+    at(WINDOW_310P, &["tail-less", "tail-more", "tail-missing"], "if ((Smaller(", GUARD),
+    at(WINDOW_310P, &["queue-position"], "TQue<TPosition::VECIN, 1> xQueue", BY_SCALAR),
+    at(
+        &["conv_f32_f32_t8x24x5__ascend310p3", "conv_f32_f32_t4x24x5__ascend950"],
+        &["skip-queue"],
+        "xQueue.EnQue(x); | x = xQueue.DeQue",
+        BY_SCALAR,
+    ),
+    at(
+        WINDOW_310P,
+        &["drop-copy"],
+        "DataCopy(dst, src, whole)",
+        "rows of fewer elements than a block: there are no whole blocks to copy",
+    ),
+    at(CAST_I8, &["constant"], "-128.0f", CLAMP),
+    at(CAST_I8, &["constant"], "127.0f", CLAMP),
+    at(&["reduce_sum_f32_f32_t1x33x1__ascend310p3"], &["row-pitch"], "y[i10 * 40]", "a loop of one round: the row lies at zero"),
+    any(&["count-less"], "Muls<float>(y, sums, 1.0f", PADDED),
+    any(&["count-less"], "(weightsWide, weights", "the last elements of the last tap are its padding up to a block"),
+    any(&["count-more"], "Add(sums", LANE),
+    any(&["count-more"], "Max(sums", LANE),
+    any(&["count-less"], "count0 * ", PADDED),
+    of(Unit::Mix, &["fixpipe-rows-more", "tail-missing", "tail-more"], "out.mSize", RING),
+    of(Unit::Mix, &["global-size"], "Ring.", RING),
+    any(&["cross-pipe"], "CrossCoreWaitFlag", "the last wait of a core: nothing follows it"),
+    any(&["tail-missing", "tail-more"], ") / ", DEPTH),
     any(
-        "pad-off",
+        &["pad-off"],
         "DataCopyPad",
         "the padding lies in the block that the row ends in, which is filled either way; what is computed there is copied nowhere",
     ),
-    any("pad-value", "DataCopyPad", "what is computed of the padding is copied nowhere, and reductions end with the row"),
+    any(&["pad-value"], "DataCopyPad", "what is computed of the padding is copied nowhere, and reductions end with the row"),
     any(
-        "pad-count",
+        &["pad-count"],
         "DataCopyPad",
         "a copy fills the last block whether asked to or not; what is computed there is copied nowhere",
     ),
-    any(
-        "constant",
+    at(
+        &["_select__"],
+        &["constant"],
         "Duplicate<",
         "fills a tile behind the last element, up to whole repeats for a comparison; what is computed there is copied nowhere",
     ),
     any(
-        "count-more",
+        &["count-more"],
         "Duplicate<",
         "fills one element more behind the last one, which the next row or nobody reads, inside the buffer",
     ),
-    any("count-more", "ReduceSum<", "the element behind the row is padding, which is zero"),
-    any(
-        "count-more",
-        "ReduceMax<",
-        "the maximum only keeps the exponentials finite: softmax is the same for every number that does; the element behind the row is padding",
+    any(&["count-more"], "ReduceSum<", "the element behind the row is padding, which is zero"),
+    any(&["count-less"], "ReduceMax<", FINITE),
+    at(
+        &["map_f32_f32_t51x37_add_max__ascend", "layer_norm_f32_f32_t32x45_add_mul_add__ascend310p3"],
+        &["count-less"],
+        "(at",
+        PADDED,
     ),
-    any(
-        "count-less",
-        "ReduceMax<",
-        "the maximum only keeps the exponentials finite: softmax is the same for every number that does",
+    at(
+        &["map_f32_f32_t51x37_add_max__ascend310p3", "map_f32_f32_t12x33_gather__ascend310p3"],
+        &["count-less"],
+        "Smaller(",
+        PADDED,
     ),
-    any("count-less", "(at", PADDED),
-    any("count-less", "Smaller(", PADDED),
-    any("count-less", ", 48);", "the last elements of a row of 45 are its padding up to 48"),
-    any("buffer-half", "mBuffer", REPEAT),
-    any("buffer-half", "sBuffer", REPEAT),
-    any("buffer-half", "onesBuffer", REPEAT),
-    any("buffer-half", "scaleBuffer", REPEAT),
-    any("buffer-half", "greatestBuffer", REPEAT),
-    any("buffer-half", "totalBuffer", REPEAT),
-    any("buffer-half", "hereBuffer", REPEAT),
-    any("buffer-half", "nextBuffer", REPEAT),
-    any("buffer-half", "partialBuffer", "twice what the instruction needs by its documentation is set aside"),
+    at(&["softmax_f32_f32_t"], &["count-less"], ", 48);", "the last elements of a row of 45 are its padding up to 48"),
+    any(&["buffer-half"], "mBuffer", REPEAT),
+    any(&["buffer-half"], "sBuffer", REPEAT),
+    any(&["buffer-half"], "greatestBuffer", REPEAT),
+    any(&["buffer-half"], "totalBuffer", REPEAT),
+    any(&["buffer-half"], "partialBuffer", "twice what the instruction needs by its documentation is set aside"),
     any(
-        "buffers-overlap",
+        &["buffers-overlap"],
         "Buffer.Get<",
         "the other scratch is dead by then, or each element is read before it is written in its place",
     ),
-    any("drop-barrier", "PIPE_ALL", SCALAR),
-    any("other-barrier", "PIPE_ALL", SCALAR),
-    any("drop-barrier", "PIPE_M", "one product a tile: no other one accumulates into its result"),
-    any("other-barrier", "PIPE_M", "one product a tile: no other one accumulates into its result"),
-    any("tail-loop", "i < end", "one element of the padding is left as it was; what is computed of it is copied nowhere"),
-    any("tail-fill", "T(0)", "what is computed of the padding is copied nowhere, and reductions end with the row"),
-    any("row-pitch", "LoadData(", "a loop of one round: the first row lies at zero"),
-    any("loop-long", "for (", "one row more inside the buffer, which nobody reads"),
-    any("rounding-none", "Cast(", "without a mode the conversion rounds to nearest where something is lost"),
-    any("rounding-other", "Cast(", "the numbers are whole before the conversion"),
-    any("scalar-sign", "m.GetValue(", "softmax of finite exponentials is the same for every shift"),
-    any("product-depth", ".k = ", "the last steps of the depth are zeros in both operands"),
-    any("init-always", "cmatrixInitVal", "one product a tile"),
-    any("nz-c0-stride", "Nd2NzParams", "one column of fractals: no stride"),
-    any("nz-c0-short", "Nd2NzParams", "one column of fractals: no stride"),
-    any("edge-drop", "InitConstValue", "no load reaches this edge, or there is none at these shapes"),
-    any("edge-value", "InitConstValue", "rows and columns beyond the result: they leave through no fixpipe"),
-    any("edge-blocks", "InitConstValue", "the block is behind what the loads reach, or of a row or column beyond the result"),
-    any("edge-gap", "InitConstValue", "one column of fractals: no stride"),
-    any("fixpipe-source", ".srcStride", "one column of fractals: no stride"),
+    any(&["drop-barrier", "other-barrier"], "PIPE_ALL", SCALAR),
+    any(&["drop-barrier", "other-barrier"], "PIPE_M", ALONE),
+    any(&["tail-loop"], "i < end", "one element of the padding is left as it was; what is computed of it is copied nowhere"),
+    any(&["tail-fill"], "T(0)", "what is computed of the padding is copied nowhere, and reductions end with the row"),
+    at(&["__ascend310p3"], &["loop-long"], " < 1; ++", ONCE),
+    at(&["layer_norm_f16_f16_t"], &["loop-long"], "i6 < count0;", MORE),
+    any(&["rounding-none"], "Cast(", "without a mode the conversion rounds to nearest where something is lost"),
+    at(
+        &["conv_f16_f16_t3x40x1__ascend910b1"],
+        &["rounding-other"],
+        "Cast(y, sums",
+        "the sums of these numbers are exact in the narrower type",
+    ),
+    at(
+        &["map_f32_i8_t2048_cast__", "map_i32_f32_t2048_cast__", "_transpose_sub_cast_mul__"],
+        &["rounding-other"],
+        "Cast(",
+        "the numbers are whole before the conversion",
+    ),
+    at(CONV, &["product-depth"], ".k = ", DEEP),
+    at(CONV_310P, &["product-depth"], ".k = ", DEEP),
+    at(CONV, &["nz-c0-stride", "nz-c0-short"], "Nd2NzParams(1, static_cast<uint16_t>(a1To - a1From), 5, ", COLUMN),
+    at(CONV, &["fixpipe-source"], ".srcStride = 16", COLUMN),
+    at(
+        &["matmul_f16_f32_f32_t48x16x128_mul_add_sigmoid__ascend950"],
+        &["nz-c0-stride", "nz-c0-short"],
+        "Nd2NzParams(1, static_cast<uint16_t>(b1Rows), 16, ",
+        COLUMN,
+    ),
+    at(&["_t48x16x256_transpose", "_t48x16x128_mul_add_sigmoid__"], &["fixpipe-source"], ".srcStride = 48", COLUMN),
+    any(&["edge-drop"], "InitConstValue(b1[((b1Columns", BEYOND),
+    any(&["edge-value"], "InitConstValue", BEYOND),
+    any(
+        &["edge-blocks"],
+        "InitConstValue(b1[((b1Columns",
+        "the block is behind what the loads reach, or of a row or column beyond the result",
+    ),
 ];
 
 fn reason(m: &Mutant) -> Option<&'static Equivalent> {
-    EQUIVALENT.iter().find(|e| e.operator == m.operator && m.was.contains(e.line) && e.unit.is_none_or(|u| u == m.unit))
+    EQUIVALENT.iter().find(|e| e.explains(m))
+}
+
+/// Reasons that no survivor of a whole run needs: they would only hide the next one.
+pub fn idle(all: &[Mutant]) -> Vec<String> {
+    let survivors = || all.iter().filter(|m| m.verdict == Verdict::Survived);
+    let needed = |e: &Equivalent| survivors().any(|m| reason(m).is_some_and(|r| std::ptr::eq(r, e)));
+    EQUIVALENT.iter().filter(|e| !needed(e)).map(|e| format!("{:?} at `{}` in {:?}", e.operators, e.line, e.kernels)).collect()
 }
 
 /// Survivors without a reason.
