@@ -148,6 +148,8 @@ fn tiles_that_are_asked_for() {
         assert_eq!(kernels(&text(&explain(&["--tile", &tile]).stdout)), [name.as_str()]);
         p.ok(&["compile", "sizes.txt", "--target", target, "--tile", &tile, "-o", "out/"]);
         assert!(p.path(&format!("out/kernels/{name}.cpp")).is_file(), "{target}");
+        let readme = p.read("out/README.md");
+        assert!(text(&readme).contains("\n  - x 1 x 1875.0 KiB\n"), "{}", text(&readme));
     }
 }
 

@@ -31,6 +31,11 @@ impl Wanted {
         }
     }
 
+    /// True for a kernel that has its tile because it was asked for.
+    pub fn made(&self, kernel: &str) -> bool {
+        self.came.borrow().values().any(|c| c.as_deref() == Ok(kernel))
+    }
+
     /// The kernels whose tiles could not be had, and why; `made`: the names of all kernels that there are.
     pub fn missed(&self, made: &[&str]) -> Vec<(String, String)> {
         let came = self.came.borrow();
@@ -38,7 +43,7 @@ impl Wanted {
             match came.get(name) {
             Some(Err(why)) => Some(why.clone()),
             Some(Ok(new)) if made.contains(&new.as_str()) => None,
-            Some(Ok(new)) => Some(format!("with the tile it is `{new}`, in whose place other kernels are predicted to be faster")),
+            Some(Ok(new)) => Some(format!("with the tile it is `{new}`, in whose place others are taken")),
             None => Some(
                 "there is no such kernel, or its tile cannot be chosen: those of products, convolutions and attentions on the cube unit can"
                     .into(),
@@ -46,5 +51,27 @@ impl Wanted {
         }
         };
         self.tiles.keys().filter_map(|name| Some((name.clone(), why(name)?))).collect()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_came_of_each_is_told() {
+        let w = Wanted::new(["kept", "left", "wrong", "nobody"].map(|n| (n.to_string(), vec![16, 16])).into());
+        assert_eq!((w.tile("kept"), w.tile("other")), (Some(&[16i64, 16][..]), None));
+        w.came("kept", &Ok("kept_t16x16".into()));
+        w.came("left", &Ok("left_t16x16".into()));
+        // Of several attempts the first that failed counts.
+        w.came("wrong", &Ok("wrong_t16x16".into()));
+        w.came("wrong", &Err("too large".into()));
+        w.came("wrong", &Ok("wrong_t16x16".into()));
+        assert!(w.made("kept_t16x16") && !w.made("kept") && !w.made("wrong_t16x16"));
+        let missed = w.missed(&["kept_t16x16", "wrong_t16x16"]);
+        let told: Vec<(&str, bool, bool)> =
+            missed.iter().map(|(n, why)| (n.as_str(), why.contains("no such kernel"), why.contains("left_t16x16"))).collect();
+        assert_eq!(told, [("left", false, true), ("nobody", true, false), ("wrong", false, false)]);
     }
 }

@@ -39,8 +39,11 @@ pub fn text(p: &Project<'_>, why_no_host: &[String]) -> String {
     if p.on_host.is_empty() {
         o += "Nothing.\n\n";
     } else {
-        for line in p.on_host {
-            let _ = writeln!(o, "- {}", comment(line));
+        for group in p.on_host {
+            // What does not fit is a list of its own.
+            for (i, line) in group.lines().enumerate() {
+                let _ = writeln!(o, "{}- {}", if i == 0 { "" } else { "  " }, comment(line.trim()));
+            }
         }
         o += "\n";
     }

@@ -237,9 +237,14 @@ pub fn lowered(what: &str, g: &Graph, chip: &str, inputs: &[Tensor]) -> Vec<Call
 
 /// As [`lowered`], for products whose depth is `depth`: the graph sums in f64, the kernels in f32 with a rounding at each step.
 pub fn lowered_deep(what: &str, g: &Graph, chip: &str, inputs: &[Tensor], depth: usize) -> Vec<Call> {
+    lowered_with(what, g, chip, inputs, depth, &LowerOptions::default())
+}
+
+/// The same, as `options` say.
+pub fn lowered_with(what: &str, g: &Graph, chip: &str, inputs: &[Tensor], depth: usize, options: &LowerOptions) -> Vec<Call> {
     let what = format!("{what} on {chip}");
     let target = Target::ascend(chip, Target::kunpeng920()).expect("a known chip");
-    let (program, report) = lower_reported(g, &target, &LowerOptions::default()).unwrap_or_else(|e| panic!("{what}: {e}"));
+    let (program, report) = lower_reported(g, &target, options).unwrap_or_else(|e| panic!("{what}: {e}"));
     assert!(report.on_host.is_empty(), "{what}: {:?}", report.on_host);
     let program = verify::program(program).unwrap_or_else(|e| panic!("{what}: {e}")).into_inner();
     let (calls, got) = walk(&what, &program, inputs);

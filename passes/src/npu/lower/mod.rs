@@ -135,7 +135,9 @@ fn windowed(cx: &mut BodyCx, npu: &Npu, anchor: usize) -> Result<(), String> {
         cube = product(&mut on_cube, npu, anchor);
         if cube.is_ok()
             && let Some(there) = predicted(&on_cube, npu)
-            && (possible.is_err() || predicted(&on_vector, npu).is_none_or(|here| there <= here * CLEARLY))
+            && (possible.is_err()
+                || predicted(&on_vector, npu).is_none_or(|here| there <= here * CLEARLY)
+                || on_cube.calls.iter().any(|c| cx.wanted.is_some_and(|w| w.made(&c.kernel.name))))
         {
             *cx = on_cube;
             return Ok(());
