@@ -14,10 +14,14 @@ use translate::{Known, Settings};
 fn read(text: &str) -> Result<Graph, ImportError> {
     let module = module(text.as_bytes().to_vec().into())?;
     let mut options = ImportOptions::default();
-    if text.contains("dynamic_conv") {
-        // The padded data is a buffer of the plan: its memory is laid out for the largest amounts.
-        for i in 0..4 {
-            options.add_dim(&format!("dynamic_conv_{i}=0..8")).expect("a range");
+    // Padded data, the sides of a product and joined parts are buffers of the plan: their memory is laid out for the largest extents.
+    for (op, symbols) in [
+        ("dynamic_conv", &["dynamic_conv_0", "dynamic_conv_1", "dynamic_conv_2", "dynamic_conv_3"][..]),
+        ("dot_general", &["dynamic_iota_0", "dynamic_iota_1"]),
+        ("concatenate", &["dynamic_iota_0", "dynamic_iota_1", "arg0_d1"]),
+    ] {
+        for symbol in symbols.iter().filter(|_| text.contains(op)) {
+            options.add_dim(&format!("{symbol}=0..8")).expect("a range");
         }
     }
     Ok(translate::translate(&module, &options, Settings::default(), Known::default())?.graph)
@@ -267,6 +271,70 @@ fn cases() -> Vec<Case> {
     ]
 }
 
+/// Programs that take extents to be equal which two values tell apart from each other.
+fn pairs() -> Vec<Case> {
+    let two = "%x: tensor<1xindex>, %y: tensor<1xindex>";
+    let counts = "  %a = stablehlo.dynamic_iota %x, dim = 0 : (tensor<1xindex>) -> tensor<?xf32>
+  %b = stablehlo.dynamic_iota %y, dim = 0 : (tensor<1xindex>) -> tensor<?xf32>\n";
+    let program = |args: &str, body: &str, result: &str| -> String {
+        format!("func.func @main({args}) -> tensor<{result}> {{\n{body}  return %r : tensor<{result}>\n}}\n")
+    };
+    let args = |a: i64, b: i64| vec![i64s(&[a]), i64s(&[b])];
+    let table = || floats(&[2, 3], &[1., 2., 3., 4., 5., 6.]);
+    vec![
+        (
+            program(two, &format!("{counts}  %r = stablehlo.add %a, %b : tensor<?xf32>\n"), "?xf32"),
+            vec![
+                (args(3, 3), Ok((&[3], &[0., 2., 4.]))),
+                (args(0, 0), Ok((&[0], &[]))),
+                (args(3, 4), Err("extent 0 is 4 at run time, expected")),
+                // One is no extent that repeats.
+                (args(3, 1), Err("stablehlo.add")),
+            ],
+        ),
+        (
+            // Three of them, of which each pair stands in an operation.
+            program(
+                &format!("{two}, %z: tensor<1xindex>"),
+                &format!(
+                    "{counts}  %c = stablehlo.dynamic_iota %z, dim = 0 : (tensor<1xindex>) -> tensor<?xf32>
+  %p = stablehlo.compare LT, %a, %b : (tensor<?xf32>, tensor<?xf32>) -> tensor<?xi1>
+  %r = stablehlo.select %p, %a, %c : tensor<?xi1>, tensor<?xf32>\n"
+                ),
+                "?xf32",
+            ),
+            vec![
+                ([args(2, 2), vec![i64s(&[2])]].concat(), Ok((&[2], &[0., 1.]))),
+                ([args(2, 2), vec![i64s(&[3])]].concat(), Err("stablehlo.select")),
+                ([args(2, 3), vec![i64s(&[2])]].concat(), Err("stablehlo.compare")),
+            ],
+        ),
+        (
+            program(
+                two,
+                &format!(
+                    "{counts}  %r = stablehlo.dot_general %a, %b, contracting_dims = [0] x [0] : (tensor<?xf32>, tensor<?xf32>) -> tensor<f32>\n"
+                ),
+                "f32",
+            ),
+            vec![(args(4, 4), Ok((&[], &[14.]))), (args(4, 3), Err("stablehlo.dot_general"))],
+        ),
+        (
+            // One told by a value beside one of an argument.
+            program(
+                "%t: tensor<2x?xf32>, %x: tensor<2xi32>",
+                "  %b = stablehlo.dynamic_iota %x, dim = 1 : (tensor<2xi32>) -> tensor<?x?xf32>
+  %r = stablehlo.concatenate %t, %b, dim = 0 : (tensor<2x?xf32>, tensor<?x?xf32>) -> tensor<?x?xf32>\n",
+                "?x?xf32",
+            ),
+            vec![
+                (vec![table(), i32s(&[1, 3])], Ok((&[3, 3], &[1., 2., 3., 4., 5., 6., 0., 1., 2.]))),
+                (vec![table(), i32s(&[1, 2])], Err("stablehlo.concatenate")),
+            ],
+        ),
+    ]
+}
+
 /// What is wrong with a run, if anything.
 fn judge(how: &str, text: &str, got: Result<Vec<Tensor>, String>, want: &Want) -> Option<String> {
     let same = match (&got, want) {
@@ -280,16 +348,25 @@ fn judge(how: &str, text: &str, got: Result<Vec<Tensor>, String>, want: &Want) -
 
 #[test]
 fn programs_with_shapes_as_arguments() {
-    let folder = tempfile::tempdir().unwrap();
+    hold(cases());
+}
+
+#[test]
+fn extents_of_two_values_are_held_against_each_other() {
+    hold(pairs());
+}
+
+fn hold(cases: Vec<Case>) {
+    let folder = tempfile::tempdir().expect("a folder");
     let target = Target::host();
     let mut wrong = vec![];
-    for (i, (text, runs)) in cases().into_iter().enumerate() {
+    for (i, (text, runs)) in cases.into_iter().enumerate() {
         let graph = read(&text).unwrap_or_else(|e| panic!("{e}\n{text}"));
         let graph = beiming_ir::verify::graph(graph).unwrap_or_else(|e| panic!("{e}\n{text}")).into_inner();
         let path = folder.path().join(format!("{i}.bm"));
         let compiled = compiled::compile(&graph, &target).unwrap_or_else(|e| panic!("{e}\n{text}"));
         let code = compiled::emit_plain(&compiled.program).unwrap_or_else(|e| panic!("{e}\n{text}"));
-        compiled::write(&path, "extents", &compiled.program, &code).unwrap();
+        compiled::write(&path, "extents", &compiled.program, &code).expect("written");
         for (inputs, want) in runs {
             wrong.extend(judge("eval", &text, eval::graph(&graph, &inputs).map_err(|e| e.0), &want));
             let named: Vec<(String, Tensor)> =

@@ -1,17 +1,17 @@
 //! Short ways to emit core ops into the frame being filled; shared by the converters of all importers.
 
 use beiming_ir::graph::Loc;
-use beiming_ir::ops::{BinaryOp, Op, ReduceOp, Slice, UnaryOp};
+use beiming_ir::ops::{BinaryOp, InferError, Op, ReduceOp, Slice, UnaryOp};
 use beiming_ir::tensor::Tensor;
 use beiming_ir::types::{DType, Dim, Symbols, TensorType};
 
-use super::content;
 use super::error::Code;
 use super::fail::{Fail, R, SETTLE, bad_arguments, unsupported};
 use super::frame::{Frame, V};
+use super::{content, extents};
 
 /// A converter's view of the graph under construction.
-pub trait Build {
+pub trait Build: Sized {
     /// The frame being filled.
     fn frame(&mut self) -> &mut Frame;
 
@@ -24,8 +24,11 @@ pub trait Build {
     /// A symbol that nothing else uses, with a range; for extents that only the run knows.
     fn fresh_symbol(&mut self, stem: &str, lo: i64, hi: i64) -> Dim;
 
-    /// Hears of two extents of which nothing shows that they are equal, and without which an op was not added.
-    fn unequal(&mut self, _a: &Dim, _b: &Dim) {}
+    /// Hears of two extents of which nothing shows that they are equal, where an op needs them to be. True where the op is to be
+    /// added all the same, and the run is to check it.
+    fn unequal(&mut self, _a: &Dim, _b: &Dim) -> bool {
+        false
+    }
 
     /// Type of a value.
     fn ty(&self, v: V) -> &TensorType {
@@ -76,10 +79,13 @@ pub trait Build {
     /// Adds an op.
     fn emit_all(&mut self, op: Op, args: &[V]) -> R<Vec<V>> {
         let loc = self.loc().clone();
-        self.frame().emit(op, args, &loc).map_err(|e| {
-            if let Some(pair) = &e.unequal {
-                self.unequal(&pair.0, &pair.1);
-            }
+        let first = self.frame().emit(op.clone(), args, &loc);
+        if let Err(InferError { unequal: Some(_), .. }) = &first
+            && let Some(args) = extents::made_to_fit(self, &op, args)?
+        {
+            return self.emit_all(op, &args);
+        }
+        first.map_err(|e| {
             // With symbols in play the model may be right for the values it is meant for.
             match args.iter().flat_map(|v| self.ty(*v).shape.iter()).any(|d| d.known().is_none()) {
                 true => Fail::Unsupported(format!("{e}; {SETTLE}")),

@@ -2,8 +2,8 @@
 //! the run reads them: they become symbols, and the value's contents are known from there on. What is taken for granted about values
 //! and extents is checked by the run in the same way.
 
-use beiming_ir::ops::{BinaryOp, DimRule, Op, ReadDims, same_extent};
-use beiming_ir::types::{DType, Dim};
+use beiming_ir::ops::{BinaryOp, DimRule, Op, ReadDims, infer, same_extent};
+use beiming_ir::types::{DType, Dim, TensorType};
 
 use super::build::Build;
 use super::fail::{R, bad_arguments, unsupported};
@@ -137,4 +137,29 @@ pub fn stretch(cx: &mut impl Build, x: V, axis: usize, extent: &Dim) -> R {
     let last = cx.dim_scalar(have - 1.into());
     let at = cx.binary(BinaryOp::Min, at, last)?;
     cx.emit(Op::Gather { axis }, &[x, at])
+}
+
+/// How many pairs of extents one op may need to be equal without anything showing it.
+const MAX_PAIRS: usize = 16;
+
+/// The arguments of an op that takes extents to be equal of which nothing shows it: each pair is checked by the run, and what has the
+/// one extent gets the other. `None` where that is not all that is wrong, or such pairs are not for the run to check.
+pub fn made_to_fit<B: Build>(cx: &mut B, op: &Op, args: &[V]) -> R<Option<Vec<V>>> {
+    let mut types: Vec<TensorType> = args.iter().map(|v| cx.ty(*v).clone()).collect();
+    let mut pairs = vec![];
+    while let Err(e) = infer(op, &types.iter().collect::<Vec<_>>(), &cx.top().graph) {
+        let Some((a, b)) = e.unequal.map(|p| *p) else { return Ok(None) };
+        if pairs.len() == MAX_PAIRS || !cx.unequal(&a, &b) {
+            return Ok(None);
+        }
+        // Where no argument has the second, the op itself says it.
+        let has = |d: &Dim| types.iter().any(|t| t.shape.contains(d));
+        let (from, to) = if has(&b) { (b, a) } else { (a, b) };
+        types.iter_mut().flat_map(|t| t.shape.iter_mut()).filter(|d| **d == from).for_each(|d| *d = to.clone());
+        pairs.push((from, to));
+    }
+    for (a, b) in &pairs {
+        expect_equal(cx, a, b)?;
+    }
+    args.iter().zip(types).map(|(v, ty)| cx.reshape(*v, ty.shape.to_vec())).collect::<R<_>>().map(Some)
 }

@@ -44,8 +44,9 @@ impl Build for Cx<'_, '_> {
         self.walk.fresh_symbol(stem, lo, hi)
     }
 
-    fn unequal(&mut self, a: &Dim, b: &Dim) {
-        self.walk.learn_equal(a, b);
+    fn unequal(&mut self, a: &Dim, b: &Dim) -> bool {
+        // Of two that broadcast either may be one.
+        !self.walk.learn_equal(a, b) && !self.op.name.starts_with("chlo.broadcast_")
     }
 }
 

@@ -54,8 +54,8 @@ fn solved(zero: &Dim, symbol: &str) -> Option<Dim> {
 }
 
 impl Walk<'_> {
-    /// Learns that two extents are equal, where that gives a symbol of the inputs a meaning.
-    pub fn learn_equal(&mut self, a: &Dim, b: &Dim) {
+    /// Learns that two extents are equal, where that gives a symbol of the inputs a meaning; false where it does not.
+    pub fn learn_equal(&mut self, a: &Dim, b: &Dim) -> bool {
         let zero = a.clone() - b.clone();
         let graph = &self.levels[0].frame.graph;
         let inputs: BTreeSet<Arc<str>> = graph.inputs.iter().flat_map(|v| &graph.ty(*v).shape).flat_map(Dim::symbols).collect();
@@ -63,17 +63,17 @@ impl Walk<'_> {
         let mut symbols = zero.symbols();
         // Only what the inputs settle can be required of them. An argument that is an extent itself stays one.
         if !symbols.iter().all(|s| inputs.contains(s) || valued(s)) {
-            return;
+            return false;
         }
         // The symbol of a later argument becomes the expression over earlier ones.
         let place = |s: &Arc<str>| graph.inputs.iter().position(|v| graph.ty(*v).shape.iter().any(|d| d.symbols().contains(s)));
         symbols.retain(|s| !valued(s));
         symbols.sort_by_key(|s| std::cmp::Reverse(place(s)));
-        if let Some((s, value)) = symbols.iter().find_map(|s| Some((s, solved(&zero, s)?)))
-            && self.learned.extents.iter().all(|(known, _)| known != s)
-        {
+        let Some((s, value)) = symbols.iter().find_map(|s| Some((s, solved(&zero, s)?))) else { return false };
+        if self.learned.extents.iter().all(|(known, _)| known != s) {
             self.learned.extents.push((s.clone(), value));
         }
+        true
     }
 
     /// Learns that the arguments from which `v` is computed are extents, where they can be and nothing else goes into it.

@@ -73,15 +73,11 @@ pub fn contract(cx: &mut Cx<'_, '_>, x: &[V], y: &[V], axes: &Axes, to: DType) -
 fn agreed(cx: &mut Cx<'_, '_>, a: &Dim, b: &Dim) -> R<Dim> {
     let shared = match unify_extent(a, b, cx.symbols()) {
         Ok(d) => d,
-        Err(e) => {
-            if let Some(pair) = &e.unequal {
-                cx.unequal(&pair.0, &pair.1);
-            }
-            return Err(match a.known().is_some() && b.known().is_some() {
-                true => Fail::Invalid(Code::Arguments, e.message),
-                false => Fail::Unsupported(format!("{}; {SETTLE}", e.message)),
-            });
-        }
+        Err(e) => match e.unequal {
+            Some(pair) if cx.unequal(&pair.0, &pair.1) => a.clone(),
+            _ if a.known().is_some() && b.known().is_some() => return Err(Fail::Invalid(Code::Arguments, e.message)),
+            _ => return Err(Fail::Unsupported(format!("{}; {SETTLE}", e.message))),
+        },
     };
     expect_equal(cx, a, b)?;
     Ok(shared)
