@@ -107,6 +107,15 @@ def test_weights_functions_and_subnormal_numbers(tmp_path):
     text = "module {\n" + "\n".join(line.format(f) for f in ("negate", "abs")) + "\n}\n"
     for name, f in (("negate", np.negative), ("abs", np.abs)):
         np.testing.assert_array_equal(beiming.compile(text.encode(), function=name).module()(half), f(half))
+    # As it is written, each product is rounded before it is added; `exact` is implied, whatever is said about it.
+    dot = """func.func public @main(%x: tensor<3xf32>, %y: tensor<3xf32>) -> tensor<f32> {
+  %r = stablehlo.dot_general %x, %y, contracting_dims = [0] x [0] : (tensor<3xf32>, tensor<3xf32>) -> tensor<f32>
+  return %r : tensor<f32>\n}\n"""
+    x, y = np.float32([-1 - 2**-11, 1 + 2**-12, 2**-30]), np.float32([1, 1 + 2**-12, 1])
+    for exact in (False, True):
+        assert beiming.compile(dot.encode(), as_written=True, exact=exact).module()(x, y) == np.float32(2**-30)
+    with pytest.raises(beiming.OptionError, match="as_written"):
+        beiming.compile(model, as_written=True)
 
 
 def test_ascend_targets(tmp_path):
