@@ -4,7 +4,7 @@
 mod support;
 
 use beiming_ir::graph::{Graph, Loc};
-use beiming_ir::ops::{Arg, BinaryOp, Body, BodyNode, Conv, Op, UnaryOp};
+use beiming_ir::ops::{Arg, BinaryOp, Body, BodyNode, Conv, Op, Pool, PoolKind, ReduceOp, UnaryOp};
 use beiming_ir::target::Target;
 use beiming_ir::tensor::Tensor;
 use beiming_ir::types::{DType, Symbols, TensorType};
@@ -56,6 +56,16 @@ fn tiles_of_each_family() {
         (Op::Cast { to: F16 }, vec![2]),
         (Op::MatMul { out: F16 }, vec![3, 102]),
     ];
+    let p = Pool {
+        kind: PoolKind::Max,
+        window: vec![3, 3],
+        strides: vec![2, 2],
+        dilations: vec![1, 1],
+        pads: vec![(1, 1), (1, 1)],
+        ceil: false,
+    };
+    let pool = vec![(Op::Pool(p), vec![100])];
+    let across = vec![(Op::Reduce { op: ReduceOp::Sum, axes: vec![1], keep: false }, vec![100])];
     let mut all = vec![];
     // Tiles of which no second copy fits, and small ones.
     for (chip, large) in [
@@ -70,6 +80,10 @@ fn tiles_of_each_family() {
         for tile in [[16, 16, 16], [32, 32, 32]] {
             all.extend(with("conv", &[&[2, 7, 8, 20], &[3, 3, 20, 24]], &conv, chip, &tile));
         }
+        for tile in [[7, 8, 1], [2, 24, 1], [1, 3, 1]] {
+            all.extend(with("pool", &[&[2, 9, 13, 24]], &pool, chip, &tile));
+        }
+        all.extend(with("across", &[&[3, 14, 40]], &across, chip, &[1, 20, 1]));
         for tile in [[16, 16], [32, 64]] {
             all.extend(with("attention", &[&[2, 37, 20], &[2, 70, 20], &[2, 70, 20]], &attention, chip, &tile));
         }

@@ -11,8 +11,8 @@ use crate::stage::Ir;
 #[group(skip)]
 pub struct Args {
     /// For an NPU: a tile in place of a kernel's own. The kernel by the name that `explain` prints without the option; the tile as
-    /// `128x256x64`, rows, columns and depth of a product or convolution on the cube unit, or `64x128`, queries and keys of an
-    /// attention. One that does not fit is an error that names the largest that does.
+    /// `128x256x64`, rows, columns and depth of a product or convolution on the cube unit, `64x128`, queries and keys of an
+    /// attention, or `7x64x32`, positions, channels and input channels of a window on the vector unit. One that does not fit is an error that names the largest that does.
     #[arg(long, value_name = "KERNEL=TILE")]
     tile: Vec<String>,
 }

@@ -45,7 +45,7 @@ impl Wanted {
             Some(Ok(new)) if made.contains(&new.as_str()) => None,
             Some(Ok(new)) => Some(format!("with the tile it is `{new}`, in whose place others are taken")),
             None => Some(
-                "there is no such kernel, or its tile cannot be chosen: those of products, convolutions and attentions on the cube unit can"
+                "there is no such kernel, or its tile cannot be chosen: those of products, convolutions, attentions, windows and reductions across rows can"
                     .into(),
             ),
         }

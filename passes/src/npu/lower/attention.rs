@@ -88,7 +88,7 @@ pub fn lower(cx: &mut BodyCx, npu: &Npu, anchors: [usize; 3], dst: Operand) -> R
     let fits = |b: &&[i64; 2]| b[0] <= up(queries) && b[1] <= up(keys);
     // Blocks that leave no core idle first.
     let order = BLOCKS.iter().filter(|b| busy(b)).chain(BLOCKS.iter().filter(|b| !busy(b))).filter(fits).copied();
-    let found = fit::blocks(cx, npu, fit::ATTENTION, &order.collect::<Vec<_>>(), &mut |b| {
+    let found = fit::one_of(cx, npu, fit::ATTENTION, &order.collect::<Vec<_>>(), &mut |b| {
         let mut tried = cx.clone();
         let call = if npu.core.cross_core {
             kernel(&mut tried, npu, &p, *b, dst)?

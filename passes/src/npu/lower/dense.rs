@@ -12,6 +12,7 @@ use crate::lower::builder::{KernelBuilder, Operand};
 use crate::lower::inline::Inliner;
 
 /// A dense value in memory.
+#[derive(Clone)]
 pub struct Dense {
     /// What it is bound to.
     pub operand: Operand,

@@ -125,8 +125,9 @@ fn came<'a>(cx: &BodyCx<'a>, own: &str, what: Result<BodyCx<'a>, String>) -> Res
     what
 }
 
-/// Lowers by blocks of `tiles`, the best first; `make` gives what has the kernel of a block as its last call.
-pub fn blocks<'a, const N: usize>(
+/// Lowers with one of `tiles`, the best first; `make` gives what has the kernel of a tile as its last call. In place of the first
+/// that fits it is the one that is asked for, where that fits.
+pub fn one_of<'a, const N: usize>(
     cx: &BodyCx<'a>,
     npu: &Npu,
     terms: Terms,
@@ -137,18 +138,66 @@ pub fn blocks<'a, const N: usize>(
     let all: Vec<String> = tiles.iter().map(|t| t.map(|n| n.to_string()).join("x")).collect();
     let words = format!("{}: {}", terms.join(" x "), all.join(", "));
     let choice = Choice { holds: &|t| tiles.contains(t), words: &words };
+    instead(cx, npu, terms, found, choice, &|t| within(tiles.to_vec(), t), make)
+}
+
+/// `found`, or what `make` gives for the tile that is asked for in its place, if it fits; `smaller`: tiles within a larger one, the
+/// largest first.
+fn instead<'a, const N: usize>(
+    cx: &BodyCx<'a>,
+    npu: &Npu,
+    terms: Terms,
+    found: ([i64; N], BodyCx<'a>),
+    choice: Choice<N>,
+    smaller: &dyn Fn(&[i64; N]) -> Vec<[i64; N]>,
+    make: &mut dyn FnMut(&[i64; N]) -> Result<BodyCx<'a>, String>,
+) -> Result<([i64; N], BodyCx<'a>), String> {
     let own = name(&found.1);
     let Some(wanted) = asked(cx, &own, choice, &mut |t| Ok((t, make(&t)?))) else {
         return Ok(found);
     };
-    let mut smaller = tiles.to_vec();
-    smaller.sort_by_key(|t| std::cmp::Reverse(t.iter().product::<i64>()));
-    let fitting = wanted.and_then(|(t, made)| {
-        let within = smaller.into_iter().filter(|s| *s != t && (0..N).all(|i| s[i] <= t[i]));
-        Ok((t, all_of(npu, terms, (t, made), within, make)?))
-    });
+    let fitting = wanted.and_then(|(t, made)| Ok((t, all_of(npu, terms, (t, made), smaller(&t), make)?)));
     let tile = fitting.as_ref().map_or(found.0, |f| f.0);
     Ok((tile, came(cx, &own, fitting.map(|f| f.1))?))
+}
+
+/// Those of `tiles` that another one holds, the largest first.
+fn within<const N: usize>(mut tiles: Vec<[i64; N]>, whole: &[i64; N]) -> Vec<[i64; N]> {
+    tiles.retain(|t| t != whole && (0..N).all(|i| t[i] <= whole[i]));
+    tiles.sort_by_key(|t| std::cmp::Reverse(t.iter().product::<i64>()));
+    tiles
+}
+
+/// Lowers with the tile `own`, of those that `sides` lists along each of its axes, or the largest within it that fits, or with the
+/// one that is asked for in its place. Where that does not fit, the error lists what it takes and names the largest one that does.
+/// `may`: false for tiles of which one copy of each buffer is too large.
+pub fn of_sides<'a, const N: usize>(
+    cx: &BodyCx<'a>,
+    npu: &Npu,
+    terms: Terms,
+    own: [i64; N],
+    sides: &[Vec<i64>; N],
+    may: &dyn Fn(&[i64; N]) -> bool,
+    make: &mut dyn FnMut(&[i64; N]) -> Result<BodyCx<'a>, String>,
+) -> Result<BodyCx<'a>, String> {
+    let smaller = |t: &[i64; N]| {
+        let mut all: Vec<[i64; N]> = vec![[1; N]];
+        for (i, side) in sides.iter().enumerate() {
+            let with = |a: &[i64; N]| side.iter().map(|n| std::array::from_fn(|j| if j == i { *n } else { a[j] })).collect();
+            all = all.iter().flat_map(|a| -> Vec<[i64; N]> { with(a) }).collect();
+        }
+        let least = sides.each_ref().map(|s| s.iter().copied().min().unwrap_or(1));
+        let mut all = within(all, t);
+        all.retain(|t| may(t) && *t != least);
+        all.push(least);
+        all
+    };
+    let found = first(npu, terms, std::iter::once(own).chain(std::iter::once_with(|| smaller(&own)).flatten()), make)?;
+    let holds = |t: &[i64; N]| t.iter().zip(sides).all(|(n, side)| side.contains(n));
+    let list = |side: &Vec<i64>| side.iter().map(i64::to_string).collect::<Vec<_>>().join(" ");
+    let each = terms.iter().zip(sides).map(|(term, side)| format!("{term} {}", list(side)));
+    let words = each.collect::<Vec<_>>().join(" x ");
+    Ok(instead(cx, npu, terms, found, Choice { holds: &holds, words: &words }, &smaller, make)?.1)
 }
 
 /// What an attempt at a product's kernel used, and what else there is.
@@ -171,10 +220,10 @@ impl Made<'_> {
     /// Smaller tiles of those that the tiler chooses from, the largest first; the last is the smallest there is.
     fn smaller(&self, npu: &Npu) -> Vec<[i64; 3]> {
         let all: Vec<[i64; 3]> = base_tiles(npu, &self.product).into_iter().flatten().map(|t| t.map(|n| n as i64)).collect();
-        let within = |t: &[i64; 3]| *t != self.tile && (0..3).all(|i| t[i] <= self.tile[i]);
-        let mut out: Vec<[i64; 3]> = all.iter().copied().filter(within).filter(|t| (self.may)(*t)).collect();
-        out.sort_by_key(|t| std::cmp::Reverse(t.iter().product::<i64>()));
-        out.extend(all.first());
+        let least = all.first().copied();
+        let mut out = within(all, &self.tile);
+        out.retain(|t| (self.may)(*t));
+        out.extend(least);
         out
     }
 }

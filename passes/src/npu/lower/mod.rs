@@ -121,6 +121,8 @@ const CLEARLY: f64 = 1.1;
 
 /// A window: as a product on the cube unit where it is one, and where the model says that this is faster; else on the vector unit.
 fn windowed(cx: &mut BodyCx, npu: &Npu, anchor: usize) -> Result<(), String> {
+    // A tile that was asked for is to be seen.
+    let asked = |cx: &BodyCx| cx.calls.iter().any(|c| cx.wanted.is_some_and(|w| w.made(&c.kernel.name)));
     let mut cube = Ok(());
     if let Some((mut alike, product_at)) = pointwise::as_product(cx, anchor) {
         cube = product(&mut alike, npu, product_at);
@@ -136,8 +138,8 @@ fn windowed(cx: &mut BodyCx, npu: &Npu, anchor: usize) -> Result<(), String> {
         if cube.is_ok()
             && let Some(there) = predicted(&on_cube, npu)
             && (possible.is_err()
-                || predicted(&on_vector, npu).is_none_or(|here| there <= here * CLEARLY)
-                || on_cube.calls.iter().any(|c| cx.wanted.is_some_and(|w| w.made(&c.kernel.name))))
+                || asked(&on_cube)
+                || !asked(&on_vector) && predicted(&on_vector, npu).is_none_or(|here| there <= here * CLEARLY))
         {
             *cx = on_cube;
             return Ok(());

@@ -187,7 +187,7 @@ fn cases() -> Vec<Case> {
     let asked = |tile: &[i64], c: Case| Case { tile: Some(tile.to_vec()), ..c };
     let by = |by, c: Case| Case { by, ..c };
     let sum = (vec![(F32, vec![70, 33]); 2], vec![(Op::Binary(BinaryOp::Add), vec![100, 101])]);
-    let pool = |window: usize, channels: usize| {
+    let pool = |window: usize, channels: usize, most: usize| {
         let p = Pool {
             kind: PoolKind::Max,
             window: vec![1, window],
@@ -196,7 +196,7 @@ fn cases() -> Vec<Case> {
             pads: vec![(0, 0); 2],
             ceil: false,
         };
-        (vec![(F32, vec![1, 1, window + 3, channels])], vec![(Op::Pool(p), vec![100])])
+        (vec![(F32, vec![1, 1, window + most - 1, channels])], vec![(Op::Pool(p), vec![100])])
     };
     let reduce = |axes: &[usize]| Op::Reduce { op: ReduceOp::Sum, axes: axes.to_vec(), keep: false };
     let embedding = || {
@@ -225,10 +225,12 @@ fn cases() -> Vec<Case> {
         ),
         case("reduction", "ascend310p3", |c| c.ub = 2 << 10, rows(reduce(&[1])), "s here x0 y partial", NONE),
         case("reduction across", "ascend910b1", |c| c.ub = 64, rows(reduce(&[0])), "sums x y", NONE),
-        case("pool", "ascend910b1", |c| c.ub = 128, pool(3, 24), "sums x y", NONE),
-        case("huge window", "ascend910b1", chip, pool(60_000, 24), "sums x y", NONE),
+        case("pool", "ascend910b1", |c| c.ub = 128, pool(3, 24, 4), "sums x y", NONE),
+        case("huge window", "ascend910b1", chip, pool(60_000, 24, 4), "sums x y", NONE),
         case("depthwise", "ascend950", |c| c.ub = 512, conv(F32, 16, 16), "sums weights weightsWide x y", NONE),
         case("window", "ascend310p3", |c| c.ub = 128, conv(F32, 1, 16), "sums x weights y", NONE),
+        asked(&[60, 24, 1], case("pool", "ascend910b1", |c| c.ub = 4 << 10, pool(3, 24, 60), "sums x y", LARGEST)),
+        asked(&[28, 64, 64], case("window", "ascend310p3", |c| c.ub = 20 << 10, conv(F32, 1, 64), "sums x weights y", LARGEST)),
         case("gather", "ascend910b1", |c| c.ub = 1 << 10, embedding(), "x y", LARGEST),
         case("transpose", "ascend910b1", |c| c.ub = 16 << 10, transpose, "offsets x y", LARGEST),
         by(alone, case("product", "ascend910b1", |c| c.l0a = 256, product(300, 200, 700), "a2", NONE)),

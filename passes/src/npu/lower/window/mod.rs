@@ -19,7 +19,7 @@ use self::body::Body;
 use super::tile::BLOCK;
 use super::{dense, fit};
 use crate::lower::body::BodyCx;
-use crate::lower::builder::{KernelBuilder, Operand};
+use crate::lower::builder::{Call, KernelBuilder, Operand};
 use crate::npu::capability;
 
 /// Bytes of the unified buffer that a block of weights of mixing channels may take.
@@ -127,9 +127,29 @@ pub fn lower(cx: &mut BodyCx, npu: &Npu, anchor: usize, dst: Operand) -> Result<
         Task::Each | Task::Mix { .. } => Some(dense::source(cx, npu, args[1])?),
         _ => None,
     };
-    let smallest = Tiling { positions: 1, lanes: 1, depth: 1 };
     // Where no tile fits the kernel of the smallest tells what is too large.
-    let t = tiling(npu, &w, cx.typical(&w.batch)).unwrap_or(smallest);
+    let smallest = Tiling { positions: 1, lanes: 1, depth: 1 };
+    let own = tiling(npu, &w, cx.typical(&w.batch)).unwrap_or(smallest);
+    let may = |t: &[i64; 3]| w.bytes(&Tiling::from(*t)) <= 2 * i64::from(npu.core.ub);
+    let own = [own.positions, own.lanes, own.depth];
+    let made = fit::of_sides(cx, npu, fit::WINDOW, own, &w.sides(), &may, &mut |t| {
+        let mut tried = cx.clone();
+        let call = kernel(&mut tried, &w, Tiling::from(*t), (data.clone(), weight.clone()), (anchor, dst))?;
+        tried.call(call);
+        Ok(tried)
+    })?;
+    *cx = made;
+    Ok(())
+}
+
+/// The kernel of a tile.
+fn kernel(
+    cx: &mut BodyCx,
+    w: &Window,
+    t: Tiling,
+    (data, weight): (dense::Dense, Option<dense::Dense>),
+    (anchor, dst): (usize, Operand),
+) -> Result<Call, String> {
     let grid = [
         w.batch.clone(),
         Dim::Known(w.axes[0].output),
@@ -137,17 +157,18 @@ pub fn lower(cx: &mut BodyCx, npu: &Npu, anchor: usize, dst: Operand) -> Result<
         Dim::Known(w.channels[1] / t.lanes),
     ];
     let mut kb = KernelBuilder::new(cx.symbols, &grid);
-    let body = Body::new(cx, &w, t, &mut kb, data, weight, (anchor, dst)).statements();
+    let body = Body::new(cx, w, t, &mut kb, data, weight, (anchor, dst)).statements();
     let name = crate::lower::name::kernel(&cx.up_to(anchor), &[format!("t{}x{}x{}", t.positions, t.lanes, t.depth)]);
     let depth = if let Task::Mix { depth, .. } = w.task { depth } else { 1 };
     let flops = cx.types[anchor].numel() * Dim::Known(2 * depth * w.axes[0].taps * w.axes[1].taps);
     let ops = vec![cx.body.nodes[anchor].op.name()];
-    let call = kb.finish(name, ops, body, flops);
-    if t == smallest {
-        fit::smallest(&call, npu, &[t.positions, t.lanes, t.depth], fit::WINDOW)?;
+    Ok(kb.finish(name, ops, body, flops))
+}
+
+impl From<[i64; 3]> for Tiling {
+    fn from([positions, lanes, depth]: [i64; 3]) -> Tiling {
+        Tiling { positions, lanes, depth }
     }
-    cx.call(call);
-    Ok(())
 }
 
 fn window(cx: &BodyCx, npu: &Npu, anchor: usize) -> Result<Window, String> {
@@ -245,7 +266,28 @@ fn reduction(npu: &Npu, x: &TensorType, op: ReduceOp, axes: &[usize]) -> Result<
     })
 }
 
+/// The divisors of a number, the largest first.
+fn divisors(n: i64) -> impl Iterator<Item = i64> {
+    (1..=n).rev().filter(move |d| n % d == 0)
+}
+
 impl Window {
+    /// Channels that a tile's divide.
+    fn lanes(&self) -> i64 {
+        match self.task {
+            Task::Mix { columns, .. } => columns,
+            _ => self.channels[1],
+        }
+    }
+
+    /// What the tiler chooses from along each axis of a tile.
+    fn sides(&self) -> [Vec<i64>; 3] {
+        let halves = |n: &i64| (*n > 1).then_some((n + 1) / 2);
+        let depth = if let Task::Mix { depth, .. } = self.task { depth } else { 1 };
+        let positions = std::iter::successors(Some(self.axes[1].output.max(1)), halves).collect();
+        [positions, divisors(self.lanes()).collect(), divisors(depth).collect()]
+    }
+
     /// Elements to whose multiples rows of channels are filled up: a block of what is moved.
     fn pitch(&self, lanes: i64) -> i64 {
         let block = (BLOCK / self.dtype.size()) as i64;
@@ -283,11 +325,6 @@ impl Window {
 
 /// The largest tile that fits and leaves every core something to do; `None` where none fits.
 fn tiling(npu: &Npu, w: &Window, batch: i64) -> Option<Tiling> {
-    let divisors = |n: i64| (1..=n).rev().filter(move |d| n % d == 0);
-    let whole = match w.task {
-        Task::Mix { columns, .. } => columns,
-        _ => w.channels[1],
-    };
     let room = i64::from(npu.core.ub);
     let width = w.axes[1].output;
     let fitting = |lanes: i64| -> Option<Tiling> {
@@ -309,7 +346,7 @@ fn tiling(npu: &Npu, w: &Window, batch: i64) -> Option<Tiling> {
             positions = (positions + 1) / 2;
         }
     };
-    let first = divisors(whole).find_map(fitting)?;
+    let first = divisors(w.lanes()).find_map(fitting)?;
     // Fewer lanes, then fewer positions, while cores have nothing to do.
     let points =
         |t: &Tiling| batch.max(1) * w.axes[0].output * ((width + t.positions - 1) / t.positions) * (w.channels[1] / t.lanes);
