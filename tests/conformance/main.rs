@@ -8,11 +8,12 @@
 //! command line), as the reference interpreter does. Programs over open extents check nothing: see [`open`].
 //!
 //! Options: `--filter TEXT` keeps cases whose name holds the text, `--only-eval` leaves the backend out, `--table FILE` writes
-//! the table, `--failures FILE` writes a line for each failure, `--threads N`.
+//! the table, `--failures FILE` writes a line for each failure, `--threads N`; `--mutate N` does none of this, see [`mutate`].
 
 mod case;
 mod compare;
 mod exact;
+mod mutate;
 mod open;
 mod ran;
 mod report;
@@ -27,6 +28,7 @@ use std::time::Instant;
 use case::{Case, Outcome};
 
 /// What the command line says.
+#[derive(Default)]
 struct Args {
     folder: PathBuf,
     filter: String,
@@ -34,10 +36,11 @@ struct Args {
     table: Option<PathBuf>,
     failures: Option<PathBuf>,
     threads: usize,
+    mutate: Option<usize>,
 }
 
 fn args() -> Result<Args, String> {
-    let mut a = Args { folder: PathBuf::new(), filter: String::new(), only_eval: false, table: None, failures: None, threads: 2 };
+    let mut a = Args { threads: 2, ..Args::default() };
     let mut it = std::env::args().skip(1);
     while let Some(arg) = it.next() {
         let mut value = || it.next().ok_or(format!("{arg} needs a value"));
@@ -47,6 +50,7 @@ fn args() -> Result<Args, String> {
             "--table" => a.table = Some(value()?.into()),
             "--failures" => a.failures = Some(value()?.into()),
             "--threads" => a.threads = value()?.parse().map_err(|e| format!("--threads: {e}"))?,
+            "--mutate" => a.mutate = Some(value()?.parse().map_err(|e| format!("--mutate: {e}"))?),
             other if other.starts_with("--") => return Err(format!("unknown option {other}")),
             folder => a.folder = folder.into(),
         }
@@ -93,6 +97,9 @@ fn main() -> ExitCode {
             return ExitCode::from(2);
         }
     };
+    if let Some(times) = args.mutate {
+        return if mutate::run(&cases, times, args.threads.max(1)) { ExitCode::SUCCESS } else { ExitCode::FAILURE };
+    }
     // Panics are results of cases; their messages are in the report.
     std::panic::set_hook(Box::new(|_| {}));
     let started = Instant::now();
