@@ -130,6 +130,7 @@ bless: setup
 lint: setup
 	cargo fmt --check
 	cargo clippy --workspace --all-targets -- -D warnings
+	cargo clippy -p beiming --no-default-features -- -D warnings
 
 clean:
 	cargo clean

@@ -22,7 +22,6 @@ mod run;
 mod session;
 mod targets;
 pub(crate) mod temp;
-mod tiles;
 
 #[cfg(feature = "compile")]
 mod checking;
@@ -50,6 +49,8 @@ mod model;
 mod progress;
 #[cfg(feature = "compile")]
 mod simulated;
+#[cfg(feature = "compile")]
+mod tiles;
 
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::process::ExitCode;
