@@ -314,3 +314,14 @@ fn checks_are_as_strict_as_the_driver() {
         assert_eq!(t.checks.iter().map(|c| c.criterion).collect::<Vec<_>>(), [want], "{line}");
     }
 }
+
+#[test]
+fn operands_that_an_operation_does_not_take() {
+    let lines = r#"%a = stablehlo.constant dense<[1.0, -2.0]> : tensor<2xf32>
+    %b = "stablehlo.abs"(%a, %a) : (tensor<2xf32>, tensor<2xf32>) -> tensor<2xf32>
+    %c = "stablehlo.add"(%a) : (tensor<2xf32>) -> tensor<2xf32>"#;
+    let e = translated(&main(lines), Known::default()).expect_err("two operations with other operands");
+    let ImportError::Invalid { errors, .. } = e else { panic!("{e}") };
+    let said: Vec<&str> = errors.iter().map(|e| e.message.as_str()).collect();
+    assert_eq!(said, ["takes 1 operand, got 2", "takes 2 operands, got 1"]);
+}

@@ -347,6 +347,7 @@ impl<'m> Walk<'m> {
     fn convert(&mut self, op: &'m Operation, loc: &Loc) -> R<Vec<Val>> {
         // An unknown operation is reported even where its arguments could not be translated.
         ops::known(&op.name)?;
+        ops::arity::check(&op.name, op.operands.len())?;
         let args = op.operands.iter().map(|v| self.value(*v)).collect::<R<Vec<_>>>()?;
         let function = self.function().ok_or(Fail::Poisoned)?;
         let mut cx = Cx { walk: self, op, function, args, loc: loc.clone() };

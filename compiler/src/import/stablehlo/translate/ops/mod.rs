@@ -4,6 +4,7 @@
 //! and is the judge of arguments that do not fit.
 
 pub mod approximate;
+pub mod arity;
 pub mod batch_norm;
 pub mod bits;
 pub mod channel;
