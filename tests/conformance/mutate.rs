@@ -133,7 +133,7 @@ fn attempt(text: &str) -> &'static str {
         return "refused by the import";
     };
     if !small(&t.graph) || t.graph.inputs.len() != t.lifted.len() {
-        return "imported, and too large to run";
+        return "imported, and not run: too large, or with arguments";
     }
     let evaluated = beiming_ir::eval::graph(&t.graph, &t.lifted).is_ok();
     match (evaluated, compiled::compile(&t.graph, &Target::host())) {

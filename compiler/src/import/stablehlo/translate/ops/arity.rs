@@ -1,6 +1,9 @@
 //! How many operands operations take, for those of which the number is fixed: by the definitions of the StableHLO dialect (specification
 //! 1.20) and of CHLO. A converter reads the operands that it knows; this sees to it that there are no others.
 
+use std::collections::HashMap;
+use std::sync::OnceLock;
+
 use crate::import::fail::{R, bad_arguments};
 
 /// Operations by the number of their operands.
@@ -164,8 +167,10 @@ const OPERANDS: &[(usize, &[&str])] = &[
 
 /// Refuses an operation that has another number of operands than it takes.
 pub fn check(name: &str, operands: usize) -> R<()> {
-    match OPERANDS.iter().find(|(_, names)| names.contains(&name)) {
-        Some((n, _)) if *n != operands => {
+    static TABLE: OnceLock<HashMap<&str, usize>> = OnceLock::new();
+    let table = TABLE.get_or_init(|| OPERANDS.iter().flat_map(|(n, names)| names.iter().map(|name| (*name, *n))).collect());
+    match table.get(name) {
+        Some(n) if *n != operands => {
             bad_arguments(format!("takes {n} operand{}, got {operands}", if *n == 1 { "" } else { "s" }))
         }
         _ => Ok(()),
