@@ -126,7 +126,7 @@ fn main() -> ExitCode {
     done.sort_by_key(|(i, _)| *i);
     let results: Vec<(&Case, Outcome)> = done.into_iter().map(|(i, o)| (&cases[i], o)).collect();
     let table = report::table(&results, args.only_eval);
-    print!("{}", report::brief(&results, started.elapsed()));
+    print!("{}", report::brief(&results, args.only_eval, started.elapsed()));
     let write = |path: &Option<PathBuf>, text: String| match path {
         Some(p) => std::fs::write(p, text).map_err(|e| format!("{}: {e}", p.display())),
         None => Ok(()),

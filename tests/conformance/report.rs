@@ -25,6 +25,28 @@ struct Sums {
     cpu_written: usize,
 }
 
+impl Sums {
+    /// What stands in [`COLUMNS`].
+    fn cells(&self, only_eval: bool) -> [String; 11] {
+        let of = |(n, all): (usize, usize)| format!("{n} of {all}");
+        let passed = |n: usize, nearer: usize| if nearer == 0 { n.to_string() } else { format!("{n} +{nearer}") };
+        let run = |text: String| if only_eval { "not run".to_string() } else { text };
+        [
+            self.cases.to_string(),
+            self.apart.to_string(),
+            of(self.encodings),
+            of(self.functions),
+            self.imported.to_string(),
+            self.equal.to_string(),
+            self.judged.to_string(),
+            passed(self.eval, self.eval_nearer),
+            run(passed(self.cpu, self.cpu_nearer)),
+            self.eval_written.to_string(),
+            run(self.cpu_written.to_string()),
+        ]
+    }
+}
+
 /// Whether a case takes part, imports, and checks anything.
 fn judged(o: &Outcome) -> bool {
     o.apart.is_none() && o.import.is_none() && o.usual.checks > 0
@@ -100,28 +122,11 @@ fn obstacles(o: &Outcome) -> Vec<(&'static str, &String)> {
 }
 
 /// A line a suite.
-pub fn brief(results: &[(&Case, Outcome)], took: Duration) -> String {
+pub fn brief(results: &[(&Case, Outcome)], only_eval: bool, took: Duration) -> String {
     let mut out = String::new();
     for (name, s) in suites(results) {
-        let _ = writeln!(
-            out,
-            "{name}: {} cases, {} apart; encodings read {} of {}; functions {} of {}; imported {}, equal {}; with checks {}: eval {} and {} nearer, cpu {} and {}; as written: eval {}, cpu {}",
-            s.cases,
-            s.apart,
-            s.encodings.0,
-            s.encodings.1,
-            s.functions.0,
-            s.functions.1,
-            s.imported,
-            s.equal,
-            s.judged,
-            s.eval,
-            s.eval_nearer,
-            s.cpu,
-            s.cpu_nearer,
-            s.eval_written,
-            s.cpu_written
-        );
+        let each: Vec<String> = COLUMNS.iter().zip(s.cells(only_eval)).map(|(column, n)| format!("{column} {n}")).collect();
+        let _ = writeln!(out, "{name}: {}", each.join(", "));
     }
     let mut slow: Vec<_> = results.iter().map(|(c, o)| (o.took, &c.name)).collect();
     slow.sort();
@@ -144,9 +149,22 @@ rounded once. `+n`: cases in which all that the checks find wrong is nearer to t
 float an f64) than the numbers that the suite expects; they do not count as passed. \"As written\" is the same program under
 `--as-written`: every product and sum of floats by itself, in order, rounded to its type, as the reference interpreter does.
 
-| suite | cases | apart | encodings read | functions | imported | equal graphs | with checks | eval | CPU | eval as written | CPU as written |
-|---|--:|--:|--:|--:|--:|--:|--:|--:|--:|--:|--:|
 ";
+
+/// What is said of a suite.
+const COLUMNS: [&str; 11] = [
+    "cases",
+    "apart",
+    "encodings read",
+    "functions",
+    "imported",
+    "equal graphs",
+    "with checks",
+    "eval",
+    "CPU",
+    "eval as written",
+    "CPU as written",
+];
 
 /// What is wrong with one way of running a case.
 type Run = (&'static str, fn(&Outcome) -> &Option<String>);
@@ -195,26 +213,9 @@ fn unjudged(results: &[(&Case, Outcome)], only_eval: bool) -> String {
 /// The table for the documentation.
 pub fn table(results: &[(&Case, Outcome)], only_eval: bool) -> String {
     let mut out = String::from(HEADER);
+    let _ = writeln!(out, "| suite | {} |\n|---|{}", COLUMNS.join(" | "), "--:|".repeat(COLUMNS.len()));
     for (name, s) in suites(results) {
-        let passed = |n: usize, nearer: usize| if nearer == 0 { n.to_string() } else { format!("{n} +{nearer}") };
-        let run = |text: String| if only_eval { "not run".to_string() } else { text };
-        let _ = writeln!(
-            out,
-            "| {name} | {} | {} | {} of {} | {} of {} | {} | {} | {} | {} | {} | {} | {} |",
-            s.cases,
-            s.apart,
-            s.encodings.0,
-            s.encodings.1,
-            s.functions.0,
-            s.functions.1,
-            s.imported,
-            s.equal,
-            s.judged,
-            passed(s.eval, s.eval_nearer),
-            run(passed(s.cpu, s.cpu_nearer)),
-            s.eval_written,
-            run(s.cpu_written.to_string())
-        );
+        let _ = writeln!(out, "| {name} | {} |", s.cells(only_eval).join(" | "));
     }
     out += &unjudged(results, only_eval);
     let mut reasons: BTreeMap<(usize, String), Vec<&str>> = BTreeMap::new();
